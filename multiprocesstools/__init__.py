@@ -1,0 +1,54 @@
+"""Split the work of a loop over many processes and machines through nothing but a shared directory.
+
+from multiprocesstools import MultiProcessHelper
+
+with MultiProcessHelper("my_analysis", "path/to/output") as mph:
+    for item in mph.items(files, final="{stem}.csv"):
+        with item:
+            analyse(item.source).to_csv(item.path)
+"""
+
+import sys
+from typing import TYPE_CHECKING
+
+if sys.platform == "win32":
+    raise ImportError(
+        "multiprocesstools needs the filesystem and processes of a Unix system; on Windows it runs inside WSL "
+        "(https://learn.microsoft.com/windows/wsl)"
+    )
+
+if TYPE_CHECKING:
+    from multiprocesstools.errors import ClaimLost, MultiProcessError, TooManyFailures
+    from multiprocesstools.helper import MultiProcessHelper
+    from multiprocesstools.items import Item
+    from multiprocesstools.snapshot import Snapshot
+
+    multiprocesshelper = MultiProcessHelper
+
+_ROOMS = {
+    "MultiProcessHelper": "helper",
+    "multiprocesshelper": "helper",
+    "Item": "items",
+    "Snapshot": "snapshot",
+    "MultiProcessError": "errors",
+    "ClaimLost": "errors",
+    "TooManyFailures": "errors",
+}
+
+__all__ = [
+    "ClaimLost",
+    "Item",
+    "MultiProcessError",
+    "MultiProcessHelper",
+    "Snapshot",
+    "TooManyFailures",
+    "multiprocesshelper",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)

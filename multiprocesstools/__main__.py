@@ -1,0 +1,5 @@
+"""`python -m multiprocesstools` is the command."""
+
+from multiprocesstools.cli import main
+
+main()

@@ -1,0 +1,263 @@
+"""The verbs on the shared filesystem. Nothing else in the package touches claims, ended-files, staging files or finals.
+
+Guarantee: a verb either has its effect completely, or raises the OSError of the system call. What is missing is an
+answer (None) and not an error, and ESTALE counts as missing. No verb follows a symbolic link in the last component.
+Condition: the filesystem creates and links exclusively (`probe` finds out).
+"""
+
+import errno
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+ABSENT = frozenset({errno.ENOENT, errno.ESTALE})
+"""The name is not there; ESTALE is what an NFS client says of a file that another client removed."""
+
+UNLINKABLE = frozenset(
+    {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EINVAL}
+)
+"""A hard link cannot be made here: another filesystem, one without links, or a file with too many of them."""
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""The disk, or the user's share of it, is full."""
+
+Kind = Literal["file", "directory", "link", "other"]
+READ_LIMIT_BYTES = 1 << 20
+_FILE_MODE, _DIRECTORY_MODE = 0o666, 0o777  # the umask decides, so that a group can share a run
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What lstat says of a name."""
+
+    device: int
+    inode: int
+    kind: Kind
+    links: int
+    size: int
+
+
+class Entry(Protocol):
+    """One name of a listing, as `os.DirEntry` gives it without a look-up of its own."""
+
+    @property
+    def name(self) -> str: ...
+    def inode(self) -> int: ...
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool: ...
+    def is_file(self, *, follow_symlinks: bool = True) -> bool: ...
+    def is_symlink(self) -> bool: ...
+
+
+class Kept(Protocol):
+    """A file that its owner keeps open to rewrite a part of it in place."""
+
+    def write(self, offset: int, data: bytes) -> Stamp:
+        """Write through to the server and return the fresh stamp."""
+
+    def close(self) -> None: ...
+
+
+class Disk(Protocol):
+    """The shared filesystem as one machine sees it."""
+
+    def create(self, path: str, data: bytes, *, durable: bool = False) -> None:
+        """Create a file that must not exist, with this content (FileExistsError)."""
+
+    def link(self, source: str, target: str) -> None:
+        """Give the file `source` the second name `target`, which must not exist (FileExistsError)."""
+
+    def rename(self, source: str, target: str) -> None:
+        """Rename; a directory refuses a target that is not empty."""
+
+    def unlink(self, path: str) -> bool:
+        """Remove a name that is not a directory. False: it was not there."""
+
+    def look(self, path: str) -> Stamp | None:
+        """lstat."""
+
+    def list(self, directory: str) -> list[Entry]:
+        """All names in a directory; on NFS this also renews what the client remembers of it."""
+
+    def read(self, path: str, limit: int = READ_LIMIT_BYTES) -> bytes | None:
+        """The content of a regular file, freshly opened. OSError for anything else or more than `limit` bytes."""
+
+    def sync(self, path: str) -> Stamp:
+        """Bring a file, or all files and folders of a directory, safely to the disk."""
+
+    def keep(self, path: str) -> Kept:
+        """Open a file to rewrite parts of it."""
+
+    def make_directory(self, path: str) -> None:
+        """Make a directory and its parents; one that is there is fine."""
+
+    def remove_tree(self, path: str) -> None:
+        """Remove a private file or directory with all that is in it; missing is fine."""
+
+
+def kind_of(mode: int) -> Kind:
+    if stat.S_ISREG(mode):
+        return "file"
+    if stat.S_ISDIR(mode):
+        return "directory"
+    return "link" if stat.S_ISLNK(mode) else "other"
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    return Stamp(status.st_dev, status.st_ino, kind_of(status.st_mode), status.st_nlink, status.st_size)
+
+
+class PosixKept:
+    """A descriptor of a file of our own."""
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def write(self, offset: int, data: bytes) -> Stamp:
+        os.pwrite(self._descriptor, data, offset)
+        os.fsync(self._descriptor)
+        return stamp_of(os.fstat(self._descriptor))
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class PosixDisk:
+    """The verbs as system calls."""
+
+    def create(self, path: str, data: bytes, *, durable: bool = False) -> None:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, _FILE_MODE)
+        try:
+            _write_all(descriptor, data)
+            if durable:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def link(self, source: str, target: str) -> None:
+        os.link(source, target, follow_symlinks=False)
+
+    def rename(self, source: str, target: str) -> None:
+        os.rename(source, target)
+
+    def unlink(self, path: str) -> bool:
+        try:
+            os.unlink(path)
+        except OSError as error:
+            if error.errno in ABSENT:
+                return False
+            raise
+        return True
+
+    def look(self, path: str) -> Stamp | None:
+        try:
+            return stamp_of(os.lstat(path))
+        except OSError as error:
+            if error.errno in ABSENT:
+                return None
+            raise
+
+    def list(self, directory: str) -> list[Entry]:
+        with os.scandir(directory) as entries:
+            return list(entries)
+
+    def read(self, path: str, limit: int = READ_LIMIT_BYTES) -> bytes | None:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in ABSENT:
+                return None
+            raise
+        try:
+            return _read_regular(descriptor, path, limit)
+        except OSError as error:
+            if error.errno in ABSENT:
+                return None
+            raise
+        finally:
+            os.close(descriptor)
+
+    def sync(self, path: str) -> Stamp:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            stamp = stamp_of(os.fstat(descriptor))
+            if stamp.kind == "directory":
+                self._sync_entries(path)
+            elif stamp.kind != "file":
+                raise OSError(errno.EINVAL, "neither a regular file nor a directory", path)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return stamp
+
+    def _sync_entries(self, directory: str) -> None:
+        for entry in self.list(directory):
+            if entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False):
+                self.sync(os.path.join(directory, entry.name))
+
+    def keep(self, path: str) -> Kept:
+        return PosixKept(path)
+
+    def make_directory(self, path: str) -> None:
+        os.makedirs(path, mode=_DIRECTORY_MODE, exist_ok=True)
+
+    def remove_tree(self, path: str) -> None:
+        stamp = self.look(path)
+        if stamp is None:
+            return
+        if stamp.kind == "directory":
+            shutil.rmtree(path)
+        else:
+            self.unlink(path)
+
+
+def create_whole(disk: Disk, path: str, data: bytes, private: str, *, durable: bool = True) -> bool:
+    """Create `path` with its whole content at once, by way of the file `private`. False: it exists already.
+
+    Without hard links it is created and then written, and a reader may meet it half written.
+    """
+    try:
+        disk.create(private, data, durable=durable)
+        disk.link(private, path)
+    except FileExistsError:
+        return same_file(disk, private, path)
+    except OSError as error:
+        if error.errno not in UNLINKABLE:
+            raise
+        return _create_in_place(disk, path, data)
+    finally:
+        disk.unlink(private)
+    return True
+
+
+def _create_in_place(disk: Disk, path: str, data: bytes) -> bool:
+    try:
+        disk.create(path, data, durable=True)
+    except FileExistsError:
+        return False
+    return True
+
+
+def same_file(disk: Disk, one: str, other: str) -> bool:
+    """Are these two names of one file? So a link whose reply was lost is told from one that somebody else made."""
+    mine, found = disk.look(one), disk.look(other)
+    return mine is not None and found is not None and (mine.device, mine.inode) == (found.device, found.inode)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _read_regular(descriptor: int, path: str, limit: int) -> bytes:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    parts, total = [], 0
+    while part := os.read(descriptor, 1 << 16):
+        parts.append(part)
+        total += len(part)
+        if total > limit:
+            raise OSError(errno.EFBIG, f"more than {limit} bytes", path)
+    return b"".join(parts)

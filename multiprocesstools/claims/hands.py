@@ -1,0 +1,84 @@
+"""What an instance has in its hands: one locked table, shared by its threads.
+
+Guarantee: what stands in the table is tried by no other thread of the instance, and an attempt that the instance has
+left is never taken for one that it still has ("exists, but it is mine" holds for the call in flight only).
+Condition: an item is entered before the first operation on it, and left after the last.
+"""
+
+import threading
+from dataclasses import dataclass, field
+
+from multiprocesstools.claims.ended import Ended
+from multiprocesstools.claims.slots import Slot
+
+
+@dataclass(eq=False, slots=True)
+class Claim:
+    """Attempt `attempt` at an item, won by this instance. `started` is the wall clock.
+
+    `lost`: another instance was seen to have taken the item over. `given_up`: the attempt was declared over while the
+    work went on (a signal), so that somebody else may begin.
+    """
+
+    slot: Slot
+    attempt: int
+    started: float
+    lost: bool = False
+    given_up: bool = False
+    signed: bool = False
+    placeholder: str = ""
+
+
+@dataclass(slots=True)
+class Hands:
+    """The items that this instance is occupied with, and how it left others."""
+
+    _entered: dict[str, Claim | None] = field(default_factory=dict)
+    _left: dict[tuple[str, int], Ended] = field(default_factory=dict)
+    _owed: dict[str, tuple[Claim, Ended]] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def enter(self, slot: Slot) -> bool:
+        """Reserve an item for the calling thread. False: it is in our hands already."""
+        with self._lock:
+            if slot.final in self._entered:
+                return False
+            self._entered[slot.final] = None
+            return True
+
+    def hold(self, claim: Claim) -> Claim:
+        """The reserved item was won."""
+        with self._lock:
+            self._entered[claim.slot.final] = claim
+        return claim
+
+    def leave(self, slot: Slot) -> None:
+        with self._lock:
+            self._entered.pop(slot.final, None)
+            self._owed.pop(slot.final, None)
+
+    def holds(self, slot: Slot) -> bool:
+        with self._lock:
+            return slot.final in self._entered
+
+    def claims(self) -> list[Claim]:
+        with self._lock:
+            return [claim for claim in self._entered.values() if claim is not None]
+
+    def remember(self, claim: Claim, ended: Ended) -> None:
+        """The attempt is over for us, whether or not its ended-file can be written now."""
+        with self._lock:
+            self._left[claim.slot.final, claim.attempt] = ended
+
+    def has_left(self, slot: Slot, attempt: int) -> Ended | None:
+        with self._lock:
+            return self._left.get((slot.final, attempt))
+
+    def owe(self, claim: Claim, ended: Ended) -> None:
+        """The ended-file could not be written; it is tried again at each beat."""
+        with self._lock:
+            self._owed[claim.slot.final] = (claim, ended)
+
+    def owed(self) -> list[tuple[Claim, Ended]]:
+        with self._lock:
+            return list(self._owed.values())

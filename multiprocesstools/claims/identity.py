@@ -1,0 +1,143 @@
+"""Which process this is, and the proof that another one is gone. The only prober of processes in the package.
+
+Guarantee: `is_gone` says True only of a process that will never run again. Condition: the process ran on this machine,
+in this boot, in this process namespace; of all others nothing is known here and the answer is False. What cannot be
+read is not a difference: another user's process (EPERM), or one hidden in /proc, counts as alive.
+Source: proc_pid_stat(5), kill(2), pid_namespaces(7).
+"""
+
+import os
+import socket
+from dataclasses import dataclass
+from functools import lru_cache
+
+import psutil
+
+JOB_VARIABLES = {
+    "slurm": ("SLURM_JOB_ID", "SLURM_CLUSTER_NAME", "SLURM_ARRAY_TASK_ID"),
+    "pbs": ("PBS_JOBID", "PBS_SERVER", "PBS_ARRAY_INDEX"),
+    "lsf": ("LSB_JOBID", "LSF_CLUSTER_NAME", "LSB_JOBINDEX"),
+    "gridengine": ("JOB_ID", "SGE_CELL", "SGE_TASK_ID"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The batch job that a process belongs to; empty strings where the batch system does not say."""
+
+    system: str
+    id: str
+    cluster: str
+    index: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One process, so precisely that it cannot be taken for another.
+
+    `start` is in clock ticks since the boot (Linux), so that a corrected wall clock does not change it; 0 and empty
+    strings mean "could not be read".
+    """
+
+    host: str
+    machine: str
+    boot: str
+    namespace: str
+    pid: int
+    start: int
+    user: int
+    job: Job | None = None
+
+
+def current() -> Identity:
+    """The identity of the calling process. Not cached: a forked child is another process."""
+    machine, boot = _machine()
+    pid = os.getpid()
+    return Identity(
+        host=socket.gethostname(), machine=machine, boot=boot, namespace=_namespace(), pid=pid,
+        start=_process(pid)[0], user=os.getuid(), job=current_job(os.environ),
+    )  # fmt: skip
+
+
+def is_gone(other: Identity) -> bool:
+    """Proof that the process will never run again."""
+    return other.pid > 0 and shares_processes(other) and not _runs(other.pid, other.start)
+
+
+def lives_here(other: Identity) -> bool:
+    """Proof that the process lives, on this machine."""
+    return other.pid > 0 and shares_processes(other) and _runs(other.pid, other.start)
+
+
+def shares_processes(other: Identity) -> bool:
+    """Is it a process of this machine, boot and process namespace, so that its pid means the same here?"""
+    _, boot = _machine()
+    return bool(boot) and other.boot == boot and bool(other.namespace) and other.namespace == _namespace()
+
+
+def rebooted(other: Identity) -> bool:
+    """Has the machine of the process another boot by now? Cloned machines share their id, so it proves nothing."""
+    machine, boot = _machine()
+    return bool(machine and boot and other.boot) and other.machine == machine and other.boot != boot
+
+
+def current_job(environment: "os._Environ[str] | dict[str, str]") -> Job | None:
+    for system, (identifier, cluster, index) in JOB_VARIABLES.items():
+        if value := environment.get(identifier):
+            return Job(system, value, environment.get(cluster, ""), environment.get(index, ""))
+    return None
+
+
+def _runs(pid: int, start: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    started, finished = _process(pid)
+    return not finished and (not start or not started or started == start)
+
+
+def _process(pid: int) -> tuple[int, bool]:
+    """Start of a process in clock ticks, or 0; and whether it is a zombie without any thread that still runs."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return int(fields[19]), fields[0] in (b"Z", b"X") and int(fields[17]) <= 1
+    except (OSError, ValueError, IndexError):
+        return (0, False) if os.path.exists("/proc/self/stat") else _process_elsewhere(pid)
+
+
+def _process_elsewhere(pid: int) -> tuple[int, bool]:
+    """The same where there is no /proc (macOS)."""
+    try:
+        process = psutil.Process(pid)
+        return int(process.create_time() * 100), process.status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return 0, False
+
+
+@lru_cache(maxsize=1)
+def _machine() -> tuple[str, str]:
+    """Machine id and boot id; both survive a fork."""
+    machine = _first_line("/etc/machine-id") or _first_line("/var/lib/dbus/machine-id")
+    boot = _first_line("/proc/sys/kernel/random/boot_id")
+    if not boot and not os.path.exists("/proc/self/stat"):
+        boot = f"{socket.gethostname()}-{int(psutil.boot_time())}"
+    return machine, boot
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return "" if os.path.exists("/proc/self/stat") else "one"
+
+
+def _first_line(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.readline().strip()
+    except (OSError, ValueError):
+        return ""

@@ -1,0 +1,242 @@
+"""One process taking part in a run: its record, its beat, and what it has in its hands.
+
+States: joined -> (overdue <-> joined) -> expelled | left. *Overdue*: no beat reached the disk for patience - 1.5 beats,
+so others may take over what it holds; it starts nothing new until a beat was written and its items were looked at.
+*Expelled*: its record was removed by a forced sweep; all that it holds counts as lost, and it must join anew.
+
+Guarantee: the name of a record is bound once, and a claim of this instance is a hard link to the record (a copy where
+the record cannot be linked), so one beat refreshes all. Condition: the instance is used by the process that joined.
+"""
+
+import errno
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from multiprocesstools.claims import ended as ended_files
+from multiprocesstools.claims import identity, record, slots
+from multiprocesstools.claims.disk import Disk, Kept, create_whole
+from multiprocesstools.claims.ended import Ended, Outcome
+from multiprocesstools.claims.hands import Claim, Hands
+from multiprocesstools.claims.identity import Identity
+from multiprocesstools.claims.peers import Peers
+from multiprocesstools.claims.record import Beat, Record
+from multiprocesstools.claims.slots import Files, Listing, Slot
+from multiprocesstools.claims.steady import SteadyDisk
+from multiprocesstools.clock import Clock
+
+_LOOK_FOR_RECORD_EVERY_BEATS = 8
+_CLOSE_SECONDS = 5.0
+
+Notice = Callable[..., None]
+"""Told of events: notice(event, slot, attempt, **facts). See `journal` for the events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What all instances of a run agree on, and what this one chose for itself (durable, publish)."""
+
+    beat_seconds: float = 20.0
+    patience_seconds: float = 300.0
+    max_attempts: int = 3
+    durable: bool = True
+    publish: str = "link"
+
+
+def ignore_notice(event: str, slot: Slot | None = None, attempt: int = 0, **facts: object) -> None:
+    """The notice of an instance that nobody listens to."""
+
+
+class Instance:
+    """A member of a run. Make it with `join`."""
+
+    def __init__(
+        self, disk: Disk, clock: Clock, instances: str, own: Record, rules: Rules, *,
+        notice: Notice = ignore_notice, is_gone: Callable[[Identity], bool] = identity.is_gone,
+        is_here: Callable[[Identity], bool] = identity.lives_here,
+    ) -> None:  # fmt: skip
+        """`instances` is the directory of the records; `own` the record that `join` writes there."""
+        self.disk = SteadyDisk(disk, clock, rules.patience_seconds)
+        self.clock, self.rules, self.notice = clock, rules, notice
+        self.record, self.pid, self.is_here = own, os.getpid(), is_here
+        self.path = f"{instances}/{own.file_name}"
+        self.hands = Hands()
+        self.expelled = False
+        self.copies: set[str] = set()
+        self.last_beat = self.started = clock.elapsed()
+        self._instances = instances
+        self._serial = itertools.count(1)
+        self._beats = 0
+        self._encoded = record.encode(own)
+        self._kept: Kept | None = None
+        self._keeping = threading.Lock()  # a closed descriptor may be another file's by the time of a late beat
+        self._warned = False
+        self.inode = 0
+        self.peers = Peers(
+            self.disk, clock, instances, own.id, beat_seconds=rules.beat_seconds,
+            patience_seconds=rules.patience_seconds, is_gone=is_gone, own_beat=lambda: self.last_beat,
+        )  # fmt: skip
+
+    def join(self) -> "Instance":
+        """Write the record. FileExistsError when its name is taken."""
+        if not create_whole(self.disk, self.path, self._encoded, self.private(self._instances)):
+            raise FileExistsError(self.path)
+        self._kept = self.disk.keep(self.path)
+        self.beat()
+        return self
+
+    # -- signs of life
+
+    def beat(self) -> bool:
+        """Write one beat. False: it did not reach the disk."""
+        with self._keeping:
+            if self._kept is None:
+                return False
+            self._beats += 1
+            beat = Beat(self._beats, int(self.clock.elapsed() - self.started))
+            try:
+                stamp = self._kept.write(record.beat_offset(self._encoded), beat.encode())
+            except OSError:
+                return False
+        self.inode, self.last_beat, self._warned = stamp.inode, self.clock.elapsed(), False
+        if stamp.links <= len(self.hands.claims()) or self._beats % _LOOK_FOR_RECORD_EVERY_BEATS == 0:
+            self._look_for_record()
+        return True
+
+    def overdue(self) -> bool:
+        """Could this instance not beat for so long that others may take over what it holds?"""
+        silent = self.clock.elapsed() - self.last_beat
+        return silent > self.rules.patience_seconds - 1.5 * self.rules.beat_seconds
+
+    def tend(self) -> None:
+        """What has to be done at each beat: warn, beat, look at what is in hand, write what could not be written."""
+        overdue = self.overdue()
+        if overdue:
+            self._warn_of_loss()
+        if not self.beat():
+            return
+        try:
+            if overdue:
+                self.look_at_hands(self.disk.disk)
+            for claim, end in self.hands.owed():
+                self.pay(claim, end, self.disk.disk)
+        except OSError:
+            return  # the next beat tries again
+
+    def ensure_fresh(self) -> None:
+        """Before anything new: an overdue instance beats first and looks at what it holds. OSError if it cannot."""
+        if not self.overdue():
+            return
+        self._warn_of_loss()
+        if not self.beat():
+            silent = self.clock.elapsed() - self.last_beat
+            raise OSError(errno.ETIMEDOUT, f"no beat could be written for {silent:.0f} s", self.path)
+        self.look_at_hands(self.disk)
+
+    def look_at_hands(self, disk: Disk) -> None:
+        """Mark as lost what others have taken over."""
+        for claim in self.hands.claims():
+            if not claim.lost and not claim.given_up and was_taken_over(self.look(claim.slot, disk), claim.attempt):
+                self._lose(claim)
+
+    # -- what claims are made of
+
+    def listing(self, directory: str) -> Listing:
+        """Read a directory; on NFS this renews what the client remembers of it."""
+        return slots.read_listing(directory, self.disk.list(directory))
+
+    def look(self, slot: Slot, disk: Disk | None = None) -> Files:
+        """The files of one item, from a fresh listing of its directory."""
+        return slots.read_listing(slot.directory, (disk or self.disk).list(slot.directory)).files(slot.name)
+
+    def copy(self) -> bytes:
+        """The record as a claim holds it where it cannot be linked."""
+        return record.encode(replace(self.record, beat=None))
+
+    def private(self, directory: str) -> str:
+        """A new name for a file that is about to become another one."""
+        return slots.private(directory, f"{self.record.id}-e{next(self._serial)}")
+
+    def staging(self, claim: Claim) -> str:
+        """Where an attempt writes."""
+        return claim.slot.staging(f"{self.record.id}-{claim.attempt}")
+
+    def folder(self, claim: Claim) -> str:
+        """The private directory of an attempt."""
+        return claim.slot.staging(f"{self.record.id}-folder-{claim.attempt}")
+
+    # -- the end of attempts
+
+    def ended(self, outcome: Outcome, *, exception: str = "", traceback: str = "", started: float = 0.0) -> Ended:
+        """An end as this instance writes it down."""
+        own = self.record
+        return Ended(
+            outcome, exception, traceback, own.identity.host, own.identity.pid, started, self.clock.wall(), own.id
+        )
+
+    def write_ended(self, slot: Slot, attempt: int, end: Ended, disk: Disk | None = None) -> None:
+        """Create X_k; one that is there already is fine. OSError when there is no room."""
+        data, private = ended_files.encode(end), self.private(slot.directory)
+        create_whole(disk or self.disk, slot.ended(attempt), data, private, durable=self.rules.durable)
+
+    def pay(self, claim: Claim, end: Ended, disk: Disk | None = None) -> None:
+        """Write the end of an attempt that was left; keep the item in hand and owe the file when that fails."""
+        try:
+            self.write_ended(claim.slot, claim.attempt, end, disk)
+        except FileNotFoundError:
+            self.hands.leave(claim.slot)  # the whole directory is gone, and the claim with it
+        except OSError:
+            self.hands.owe(claim, end)
+        else:
+            self.hands.leave(claim.slot)
+
+    # -- leaving
+
+    def leave(self) -> None:
+        """End the membership. A record that still vouches for a claim stays, so that others can judge its owner."""
+        for claim, end in self.hands.owed():
+            self.pay(claim, end)
+        if self._stop_keeping() and not self.expelled and not self.hands.owed() and not self.hands.claims():
+            try:
+                self.disk.disk.unlink(self.path)
+            except OSError:
+                pass  # the directory is gone or read-only; a sweep removes the record of a process that is gone
+
+    def _stop_keeping(self) -> bool:
+        if not self._keeping.acquire(timeout=_CLOSE_SECONDS):
+            return False  # a beat hangs on a server that does not answer: the descriptor stays open
+        try:
+            kept, self._kept = self._kept, None
+        finally:
+            self._keeping.release()
+        if kept is not None:
+            kept.close()
+        return kept is not None
+
+    def _look_for_record(self) -> None:
+        try:
+            here = any(entry.name == self.record.file_name for entry in self.disk.disk.list(self._instances))
+        except OSError:
+            return
+        if not here:
+            self.expelled = True
+            for claim in self.hands.claims():
+                self._lose(claim)
+
+    def _lose(self, claim: Claim) -> None:
+        claim.lost = True
+        self.notice("lost", claim.slot, claim.attempt)
+
+    def _warn_of_loss(self) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        for claim in self.hands.claims():
+            self.notice("overdue", claim.slot, claim.attempt, silent_seconds=self.clock.elapsed() - self.last_beat)
+
+
+def was_taken_over(files: Files, attempt: int) -> bool:
+    """Do the names say that attempt `attempt` is no longer the one that counts?"""
+    return attempt in files.ended or files.highest > attempt or files.done

@@ -1,0 +1,120 @@
+"""Observing the owners of claims: gone, silent or alive.
+
+Guarantee: GONE is proof (`identity`); SILENT means that the owner's beat did not change for `patience_seconds` of this
+observer's own successful rounds. Time is never compared between machines. A round counts only while this instance's
+own beats reach the disk; a gap of more than two beats between two rounds (a suspended laptop, a stalled server) starts
+the count anew. Condition: all instances of a run have the same beat_seconds. SILENT is a suspicion, and the protocol
+stays correct when it is wrong.
+
+The idea that only locally measured time counts is the one of leader election in Kubernetes' client-go.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from multiprocesstools.claims.disk import ABSENT, Disk
+from multiprocesstools.claims.identity import Identity
+from multiprocesstools.claims.record import Record, Unreadable, decode
+from multiprocesstools.clock import Clock
+
+
+class Sight(StrEnum):
+    """What an observer knows of the owner of a claim."""
+
+    ALIVE = "alive"
+    SILENT = "silent"
+    GONE = "gone"
+    MINE = "mine"
+    VANISHED = "vanished"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A sight, the owner's record (None: unknown owner), for how many seconds it has been silent for us, and whether
+    we saw it beat."""
+
+    sight: Sight
+    owner: Record | None = None
+    silent_seconds: float = 0.0
+    beating: bool = False
+
+    @property
+    def may_be_ended(self) -> bool:
+        """May the attempt be declared over?"""
+        return self.sight in (Sight.GONE, Sight.SILENT)
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One owner under observation: its last sign of life, and since when it has not changed."""
+
+    sign: bytes
+    since: float
+    latest: float
+    beating: bool = False
+
+
+class Peers:
+    """What one instance has seen of the others."""
+
+    def __init__(
+        self, disk: Disk, clock: Clock, instances: str, mine: str, *,
+        beat_seconds: float, patience_seconds: float,
+        is_gone: Callable[[Identity], bool], own_beat: Callable[[], float],
+    ) -> None:  # fmt: skip
+        """`mine` is the own instance id; `own_beat` tells when the own beat last reached the disk (elapsed clock)."""
+        self._disk, self._clock, self._instances, self._mine = disk, clock, instances, mine
+        self._beat_seconds, self._patience_seconds = beat_seconds, patience_seconds
+        self._is_gone, self._own_beat = is_gone, own_beat
+        self._watches: dict[str, _Watch] = {}
+
+    def judge_claim(self, path: str) -> Verdict:
+        """Judge the owner of the claim at `path`, reading it freshly."""
+        data = self._read(path)
+        return Verdict(Sight.VANISHED) if data is None else self.judge(path, data)
+
+    def judge(self, path: str, data: bytes) -> Verdict:
+        """Judge the owner whose record, or copy of it, is `data`, found at `path`."""
+        try:
+            owner = decode(data)
+        except Unreadable:
+            return self._judge_silence(path, data, None)
+        if owner.id == self._mine:
+            return Verdict(Sight.MINE, owner)
+        if self._is_gone(owner.identity):
+            return Verdict(Sight.GONE, owner)
+        return self._judge_silence(owner.id, data if owner.beat else self._beat_of(owner, data), owner)
+
+    def _judge_silence(self, key: str, sign: bytes, owner: Record | None) -> Verdict:
+        now = self._clock.elapsed()
+        watch = self._watches.get(key)
+        if watch is None or watch.sign != sign or self._is_gap(watch, now):
+            beating = watch is not None and watch.sign != sign
+            self._watches[key] = _Watch(sign, now, now, beating)
+            return Verdict(Sight.ALIVE, owner, beating=beating)
+        if now - self._own_beat() <= 2 * self._beat_seconds:
+            watch.latest = now
+        silent = watch.latest - watch.since
+        sight = Sight.SILENT if silent >= self._patience_seconds else Sight.ALIVE
+        return Verdict(sight, owner, silent, watch.beating)
+
+    def _is_gap(self, watch: _Watch, now: float) -> bool:
+        return now - watch.latest > 2 * self._beat_seconds
+
+    def _beat_of(self, owner: Record, copy: bytes) -> bytes:
+        """The sign of life behind a copied claim: the record, if it is still there and still the same instance's."""
+        data = self._read(f"{self._instances}/{owner.file_name}")
+        try:
+            return data if data is not None and decode(data).id == owner.id else copy
+        except Unreadable:
+            return copy
+
+    def _read(self, path: str) -> bytes | None:
+        """The content; None when missing; a planted link, directory or pipe is content that nobody can read."""
+        try:
+            return self._disk.read(path)
+        except OSError as error:
+            if error.errno in ABSENT:
+                return None
+            return f"unreadable {error.errno}".encode()

@@ -1,0 +1,137 @@
+"""From a complete staging file to the final, and what is removed then (PROTOCOL: "One item, in order", steps 3 to 6).
+
+Guarantee: a final appears by one link from a private, complete, synced file (a directory: by a rename that refuses a
+final with content), and is never replaced. Condition: the disk links exclusively; with publish="rename" only: a final
+that appears between the look and the rename is replaced by another complete one.
+"""
+
+import errno
+from enum import StrEnum
+
+from multiprocesstools.claims.disk import ABSENT, UNLINKABLE
+from multiprocesstools.claims.hands import Claim
+from multiprocesstools.claims.instance import Instance
+from multiprocesstools.claims.slots import Slot
+from multiprocesstools.errors import UnsafeFilesystem
+
+
+class Published(StrEnum):
+    """What became of a complete staging file."""
+
+    MINE = "mine"
+    LOST = "lost"
+    GONE = "gone"
+
+
+def publish(me: Instance, claim: Claim, parts: list[tuple[str, str]]) -> Published:
+    """Make the staging files the finals, in order; the last pair is the item itself. Then everything is cleared.
+
+    Published.LOST: somebody else had published before, whose file stays. Published.GONE: the staging file has
+    disappeared without a final; the caller ends the attempt. OSError (a full disk, an fsync that failed, something
+    that is neither file nor directory): nothing was published, the claim is still held.
+    """
+    for staging, _ in parts:
+        if me.rules.durable:
+            me.disk.sync(staging)
+    result = Published.MINE
+    for staging, final in parts:
+        result = _publish_one(me, staging, final)
+        if result is Published.GONE:
+            return result
+    for staging, _ in parts:
+        _remove(me, staging)
+    clear(me, claim.slot, claim.attempt)
+    me.hands.leave(claim.slot)
+    return result
+
+
+def _publish_one(me: Instance, staging: str, final: str) -> Published:
+    try:
+        if me.rules.publish == "rename":
+            return _publish_by_rename(me, staging, final)
+        me.disk.link(staging, final)
+        return Published.MINE
+    except OSError as error:
+        return _resolve(me, staging, final, error)
+
+
+def _resolve(me: Instance, staging: str, final: str, error: OSError) -> Published:
+    """What a refused link means."""
+    private = me.disk.look(staging)
+    if error.errno in ABSENT:
+        directory, _, name = final.rpartition("/")
+        return Published.LOST if me.listing(directory).is_done(name) else Published.GONE
+    if private is not None and private.kind == "directory":
+        return _publish_directory(me, staging, final, private.inode)
+    if error.errno == errno.EEXIST:
+        published = me.disk.look(final)
+        mine = private is not None and published is not None and private.inode == published.inode
+        return Published.MINE if mine else Published.LOST
+    if error.errno in UNLINKABLE:
+        advice = 'MultiProcessHelper(publish="rename") accepts it, and promises less'
+        raise UnsafeFilesystem(final, f"it cannot make hard links ({error.strerror})", advice) from error
+    raise error
+
+
+def _publish_directory(me: Instance, staging: str, final: str, inode: int) -> Published:
+    if not me.disk.list(staging):
+        raise OSError(errno.ENODATA, "an empty directory is never published", staging)
+    try:
+        me.disk.rename(staging, final)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            return Published.LOST
+        published = me.disk.look(final)
+        if error.errno in ABSENT and published is not None:
+            return Published.MINE if published.inode == inode else Published.LOST
+        if error.errno in ABSENT:
+            return Published.GONE
+        raise
+    return Published.MINE
+
+
+def _publish_by_rename(me: Instance, staging: str, final: str) -> Published:
+    """Without hard links: complete, but a final that appears between the look and the rename is replaced."""
+    private = me.disk.look(staging)
+    if private is not None and private.kind == "directory":
+        return _publish_directory(me, staging, final, private.inode)
+    if me.disk.look(final) is not None:
+        return Published.LOST
+    me.disk.rename(staging, final)
+    return Published.MINE
+
+
+def clear(me: Instance, slot: Slot, attempt: int) -> None:
+    """Remove what the attempts of a finished item have left. Litter that cannot be removed is left to a sweep."""
+    for number in range(attempt, 0, -1):
+        if attempt > 1:
+            _remove(me, slot.retry(number))
+            _remove(me, slot.ended(number))
+        _remove(me, slot.claim(number))
+
+
+def _remove(me: Instance, path: str) -> None:
+    """Remove a file that nobody needs any more; what cannot be removed is litter for a sweep, and no failure."""
+    try:
+        me.disk.unlink(path)
+    except IsADirectoryError:
+        discard(me, path)
+    except OSError as error:
+        me.notice("litter", path=path, reason=str(error))
+
+
+def discard(me: Instance, path: str) -> None:
+    """Remove a private file or directory with all that is in it."""
+    try:
+        me.disk.remove_tree(path)
+    except OSError as error:
+        me.notice("litter", path=path, reason=str(error))
+
+
+def move_aside(me: Instance, slot: Slot, attempt: int) -> None:
+    """Move a half-written final away, to where the user can find it."""
+    try:
+        me.disk.rename(slot.final, slot.partial(attempt))
+    except FileNotFoundError:
+        return
+    me.notice("moved aside", slot, attempt)

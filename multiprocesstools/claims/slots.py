@@ -1,0 +1,164 @@
+"""The names of all files of one item, and what the listing of a directory says of them.
+
+An item is D/n, its final. Beside it lie, all created once and whole: claims `.n.claim-<k>`, ended-files `.n.ended-<k>`,
+retry marks `.n.retry-<k>`, the sign `.n.direct` of a final that is being written in place, what an attempt of that kind
+had written (`.n.partial-<k>`), and staging files `.mpt-<token>.n`, whose token starts with the id of their instance.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from multiprocesstools.claims.disk import Entry
+from multiprocesstools.errors import BadName
+
+NAME_LIMIT_BYTES = 255
+ID_CHARACTERS = 32
+_PREFIX = ".mpt-"
+_LONGEST_TOKEN = ID_CHARACTERS + len("-folder-9999")
+_OWN = re.compile(r"\.(?P<name>.+)\.(?P<kind>claim|ended|retry|partial)-(?P<attempt>[1-9][0-9]{0,8})", re.DOTALL)
+_SIGN = re.compile(r"\.(?P<name>.+)\.direct", re.DOTALL)
+_STAGING = re.compile(rf"\.mpt-(?P<owner>[0-9a-f]{{{ID_CHARACTERS}}})-(?P<rest>[a-z0-9-]+)\.(?P<name>.+)", re.DOTALL)
+PRIVATE_SUFFIX = "ended"
+
+
+def check_name(name: str) -> str:
+    """The name itself, if a final, a placeholder or a directory may have it. BadName says why not."""
+    if not name:
+        raise BadName(name, "it is empty")
+    if "\0" in name or "\n" in name:
+        raise BadName(name, "it contains NUL or a line break")
+    if name in (".", "..") or "/" in name:
+        raise BadName(name, "it must be a plain name inside its directory")
+    if name.startswith((_PREFIX, ".multiprocesstools", ".chunk-")) or _OWN.fullmatch(name) or _SIGN.fullmatch(name):
+        raise BadName(name, "the package uses such names itself")
+    longest = len(_PREFIX) + _LONGEST_TOKEN + 1 + len(encode_name(name))
+    if longest > NAME_LIMIT_BYTES:
+        raise BadName(name, f"with the parts that the package adds it has {longest} of {NAME_LIMIT_BYTES} bytes")
+    return name
+
+
+def encode_name(name: str) -> bytes:
+    """The bytes of a name on the disk, for names that are not UTF-8 too."""
+    try:
+        return name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise BadName(name, "it cannot be written as a file name") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One item: the directory of its final, and the final's name there."""
+
+    directory: str
+    name: str
+
+    @property
+    def final(self) -> str:
+        return f"{self.directory}/{self.name}"
+
+    def claim(self, attempt: int) -> str:
+        return f"{self.directory}/.{self.name}.claim-{attempt}"
+
+    def ended(self, attempt: int) -> str:
+        return f"{self.directory}/.{self.name}.ended-{attempt}"
+
+    def retry(self, attempt: int) -> str:
+        return f"{self.directory}/.{self.name}.retry-{attempt}"
+
+    def partial(self, attempt: int) -> str:
+        return f"{self.directory}/.{self.name}.partial-{attempt}"
+
+    @property
+    def sign(self) -> str:
+        return f"{self.directory}/.{self.name}.direct"
+
+    def staging(self, token: str) -> str:
+        return f"{self.directory}/{_PREFIX}{token}.{self.name}"
+
+
+def private(directory: str, token: str) -> str:
+    """A file of one instance that is about to become another one by a link."""
+    return f"{directory}/{_PREFIX}{token}.{PRIVATE_SUFFIX}"
+
+
+@dataclass(slots=True)
+class Files:
+    """What one listing says of one item: the numbers of its attempts, claims with their inodes."""
+
+    final: bool = False
+    sign: bool = False
+    claims: dict[int, int] = field(default_factory=dict)
+    ended: set[int] = field(default_factory=set)
+    retries: set[int] = field(default_factory=set)
+    partials: set[int] = field(default_factory=set)
+
+    @property
+    def done(self) -> bool:
+        return self.final and not self.sign
+
+    @property
+    def highest(self) -> int:
+        """The highest attempt, 0 if there was none."""
+        return max(max(self.claims, default=0), max(self.ended, default=0))
+
+    @property
+    def last_retry(self) -> int:
+        return max(self.retries, default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A staging or private file: its name, the id of its instance, and the item's name."""
+
+    file_name: str
+    owner: str
+    name: str
+
+
+@dataclass(slots=True)
+class Listing:
+    """A directory, read once. `names` holds every entry; `items` those that have files of the protocol."""
+
+    directory: str
+    names: dict[str, Entry]
+    items: dict[str, Files]
+    staged: list[Staged]
+
+    def files(self, name: str) -> Files:
+        """What is known of one item; for most items only whether the final is there."""
+        files = self.items.get(name)
+        return files if files is not None else Files(final=name in self.names)
+
+    def is_done(self, name: str) -> bool:
+        files = self.items.get(name)
+        return name in self.names if files is None else files.done
+
+
+def read_listing(directory: str, entries: Iterable[Entry]) -> Listing:
+    """Sort the names of a directory by item. Names that are doubled or concurrent do no harm."""
+    names = {entry.name: entry for entry in entries}
+    listing = Listing(directory, names, {}, [])
+    for name, entry in names.items():
+        if name[0] == ".":
+            _sort(listing, name, entry)
+    for name, files in listing.items.items():
+        files.final = name in names
+    return listing
+
+
+def _sort(listing: Listing, name: str, entry: Entry) -> None:
+    if staged := _STAGING.fullmatch(name):
+        listing.staged.append(Staged(name, staged["owner"], staged["name"]))
+    elif own := _OWN.fullmatch(name):
+        files = listing.items.setdefault(own["name"], Files())
+        _note(files, own["kind"], int(own["attempt"]), entry)
+    elif sign := _SIGN.fullmatch(name):
+        listing.items.setdefault(sign["name"], Files()).sign = True
+
+
+def _note(files: Files, kind: str, attempt: int, entry: Entry) -> None:
+    if kind == "claim":
+        files.claims[attempt] = entry.inode()
+    else:
+        {"ended": files.ended, "retry": files.retries, "partial": files.partials}[kind].add(attempt)

@@ -1,0 +1,78 @@
+"""The state of an item, decided from names and from what its ended-files say. Pure: no disk, no clock.
+
+    done      the final is there and not being written in place
+    failed    the last attempt has ended and the item is set aside
+    skipped   the last attempt decided that there is nothing to write
+    claimed   the last attempt has not ended: running or stale, which only an observer of its owner can say
+    free      anybody may make the next attempt
+
+`claimed` becomes `running` or `stale` by the verdict of `peers`. The first rule that matches
+decides (PROTOCOL: States).
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from multiprocesstools.claims.ended import COUNTED, Ended, Outcome
+from multiprocesstools.claims.slots import Files
+
+MOST_INTERRUPTIONS = 10
+
+
+class State(StrEnum):
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CLAIMED = "claimed"
+    RUNNING = "running"
+    STALE = "stale"
+    FREE = "free"
+
+
+SETTLED = frozenset({State.DONE, State.FAILED, State.SKIPPED})
+"""The states that nobody works on any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The state of an item and its highest attempt (0: none was made). `last` is how that attempt ended."""
+
+    state: State
+    attempt: int = 0
+    last: Ended | None = None
+
+
+def needed_attempts(files: Files) -> list[int]:
+    """The attempts whose ended-files must be read before `decide`: those after the last retry, and the highest."""
+    if files.done:
+        return []
+    return sorted(k for k in files.ended if k > files.last_retry)
+
+
+def decide(files: Files, ended: Mapping[int, Ended], max_attempts: int) -> Finding:
+    """The state by the names of one listing. `ended` holds the content of the attempts in `needed_attempts`."""
+    highest = files.highest
+    if files.done:
+        return Finding(State.DONE, highest)
+    if not highest:
+        return Finding(State.FREE)
+    if highest not in files.ended:
+        return Finding(State.CLAIMED, highest)
+    last = ended.get(highest)
+    if is_set_aside(ended, files.last_retry, max_attempts):
+        return Finding(State.FAILED, highest, last)
+    if last is not None and last.outcome is Outcome.SKIPPED:
+        return Finding(State.SKIPPED, highest, last)
+    return Finding(State.FREE, highest, last)
+
+
+def is_set_aside(ended: Mapping[int, Ended], last_retry: int, max_attempts: int) -> bool:
+    """Was the item tried as often as it may be? Only attempts after the last retry count."""
+    outcomes = Counter(end.outcome for attempt, end in ended.items() if attempt > last_retry)
+    return (
+        outcomes[Outcome.FATAL] > 0
+        or sum(outcomes[outcome] for outcome in COUNTED) >= max_attempts
+        or outcomes[Outcome.INTERRUPTED] >= MOST_INTERRUPTIONS
+    )

@@ -1,0 +1,212 @@
+"""Removing what finished items and dead instances have left behind.
+
+Guarantee: a sweep removes only what belongs to finished items or to instances that are proved gone (with `force`: also
+to those that are not proved alive), never a final, its sign or what lies beside it as `.partial-`. For an unfinished
+item it only adds the ended-file of an attempt whose owner is gone or silent past patience. Condition: the sweeper is a
+joined instance whose beats reach the disk, or it is a dry run, which changes nothing.
+
+The decisions (`_Pass`) are taken per directory from one listing; the record of a gone instance goes last, when no
+directory holds anything of it any more.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from multiprocesstools.claims.claim import declare_over
+from multiprocesstools.claims.direct import placeholder_owner
+from multiprocesstools.claims.disk import ABSENT, NO_ROOM
+from multiprocesstools.claims.instance import Instance
+from multiprocesstools.claims.peers import Sight, Verdict
+from multiprocesstools.claims.record import Record
+from multiprocesstools.claims.slots import PRIVATE_SUFFIX, Files, Listing, Slot, Staged
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Something that was left alone: its path, why, and whose it is. `decided`: observing longer changes nothing,
+    because the owner was seen alive, or was silent past patience already and only --force goes further."""
+
+    path: str
+    reason: str
+    owner: Record | None
+    decided: bool
+
+
+@dataclass(slots=True)
+class Report:
+    """What a sweep did or (dry run) would do: removed, attempts declared over, what waits, half-written finals."""
+
+    removed: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
+    partials: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+    @property
+    def undecided(self) -> list[Waiting]:
+        """What further observation may decide."""
+        return [waiting for waiting in self.waiting if not waiting.decided]
+
+
+def sweep(
+    me: Instance, instances: str, directories: Iterable[str], *,
+    placeholders: Iterable[str] = (), force: bool = False, dry_run: bool = False,
+) -> Report:  # fmt: skip
+    """One pass over the directories of a run and over the records in `instances`."""
+    work = _Pass(me, force, dry_run)
+    records = work.read_records(instances)
+    for directory in directories:
+        work.sweep_directory(directory)
+    for path in placeholders:
+        work.sweep_placeholder(path)
+    work.sweep_records(records)
+    return work.report
+
+
+class _Pass:
+    """One pass: who is who, and what was done."""
+
+    def __init__(self, me: Instance, force: bool, dry_run: bool) -> None:
+        self._me, self._force, self._dry_run = me, force, dry_run
+        self._sights: dict[str, Verdict] = {}
+        self._blocked: set[str] = set()
+        self.report = Report()
+
+    # -- instances
+
+    def read_records(self, instances: str) -> dict[str, Verdict]:
+        """Judge every instance by its record or by the private file that was to become one. Path -> verdict."""
+        found = {}
+        for entry in self._me.disk.list(instances):
+            path = f"{instances}/{entry.name}"
+            if path == self._me.path:
+                continue
+            verdict = self._me.peers.judge_claim(path)
+            found[path] = verdict
+            if verdict.owner is not None and not entry.name.startswith("."):
+                self._sights[verdict.owner.id] = verdict
+        return found
+
+    def sweep_records(self, records: dict[str, Verdict]) -> None:
+        """Remove the records of the gone, unless something of theirs could not be removed."""
+        for path, verdict in records.items():
+            owner = verdict.owner.id if verdict.owner else ""
+            if verdict.sight is Sight.VANISHED or verdict.sight is Sight.MINE:
+                continue
+            if self._counts_as_gone(verdict) and owner not in self._blocked:
+                self._remove(path)
+            else:
+                self._wait(path, verdict, "an instance")
+
+    def _counts_as_gone(self, verdict: Verdict) -> bool:
+        """Proved gone; with force, everybody who is not a process that lives on this very machine."""
+        if verdict.sight is Sight.GONE:
+            return True
+        return self._force and verdict.sight is not Sight.MINE and not self._lives_here(verdict)
+
+    def _lives_here(self, verdict: Verdict) -> bool:
+        return verdict.owner is not None and self._me.is_here(verdict.owner.identity)
+
+    # -- directories
+
+    def sweep_directory(self, directory: str) -> None:
+        try:
+            listing = self._me.listing(directory)
+        except OSError as error:
+            if error.errno not in ABSENT:
+                self.report.unreadable.append(f"{directory}: {error.strerror}")
+            return
+        for name, files in listing.items.items():
+            self._sweep_item(Slot(directory, name), files)
+        for staged in listing.staged:
+            self._sweep_staged(listing, staged)
+
+    def _sweep_item(self, slot: Slot, files: Files) -> None:
+        self.report.partials += [slot.partial(number) for number in sorted(files.partials)]
+        if files.done:
+            for number in sorted(files.ended | files.retries | set(files.claims), reverse=True):
+                self._remove_names(slot, files, number)
+        elif files.highest and files.highest not in files.ended:
+            self._sweep_claim(slot, files.highest)
+
+    def _remove_names(self, slot: Slot, files: Files, number: int) -> None:
+        if number in files.retries:
+            self._remove(slot.retry(number))
+        if number in files.ended:
+            self._remove(slot.ended(number))
+        if number in files.claims:
+            self._remove(slot.claim(number))
+
+    def _sweep_claim(self, slot: Slot, attempt: int) -> None:
+        verdict = self._me.peers.judge_claim(slot.claim(attempt))
+        if verdict.sight is Sight.VANISHED:
+            return
+        if not verdict.may_be_ended and not self._counts_as_gone(verdict):
+            self._wait(slot.claim(attempt), verdict, "a claim")
+            return
+        if not self._dry_run and not self._declare_over(slot, attempt, verdict):
+            return
+        self.report.ended.append(slot.ended(attempt))
+
+    def _declare_over(self, slot: Slot, attempt: int, verdict: Verdict) -> bool:
+        try:
+            declare_over(self._me, slot, attempt, verdict)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            self.report.unreadable.append(f"{slot.directory}: no room for {slot.ended(attempt)!r}")
+            if verdict.owner is not None:
+                self._blocked.add(verdict.owner.id)
+            return False
+        return True
+
+    def _sweep_staged(self, listing: Listing, staged: Staged) -> None:
+        """Staging and private files go with their gone owner, or with their finished item when the owner is silent."""
+        if staged.owner == self._me.record.id:
+            return
+        path = f"{listing.directory}/{staged.file_name}"
+        verdict = self._sights.get(staged.owner)
+        done = staged.name != PRIVATE_SUFFIX and listing.is_done(staged.name)
+        if verdict is None:
+            verdict = Verdict(Sight.SILENT)
+        if self._counts_as_gone(verdict) or (done and verdict.sight is Sight.SILENT):
+            self._remove(path)
+        else:
+            self._wait(path, verdict, "a staging file")
+
+    def sweep_placeholder(self, path: str) -> None:
+        """A placeholder of direct mode, if it is ours and its owner is gone."""
+        try:
+            data = self._me.disk.read(path)
+        except OSError:
+            return
+        owner = placeholder_owner(data) if data is not None else ""
+        verdict = self._sights.get(owner, Verdict(Sight.SILENT))
+        if owner and self._counts_as_gone(verdict):
+            self._remove(path)
+
+    # -- effects
+
+    def _wait(self, path: str, verdict: Verdict, what: str) -> None:
+        decided = verdict.beating or verdict.sight is Sight.SILENT or self._lives_here(verdict)
+        self.report.waiting.append(Waiting(path, self._reason(what, verdict), verdict.owner, decided))
+
+    def _reason(self, what: str, verdict: Verdict) -> str:
+        if verdict.owner is None:
+            return f"{what} of an unknown owner"
+        own = verdict.owner
+        whose = f"{what} of {own.file_name} (process {own.identity.pid} on {own.identity.host})"
+        if verdict.beating or self._lives_here(verdict):
+            return f"{whose}, which is alive"
+        if verdict.sight is Sight.SILENT:
+            return f"{whose}, silent for {verdict.silent_seconds:.0f} s"
+        return f"{whose}, of which it is not known whether it lives"
+
+    def _remove(self, path: str) -> None:
+        if not self._dry_run:
+            try:
+                self._me.disk.remove_tree(path)
+            except OSError as error:
+                self.report.unreadable.append(f"{path}: {error.strerror}")
+                return
+        self.report.removed.append(path)

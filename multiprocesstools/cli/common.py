@@ -1,0 +1,30 @@
+"""What the commands share: the directory argument, JSON, and the exit code of a state."""
+
+import json
+from typing import Any
+
+import click
+
+from multiprocesstools.run import Run
+from multiprocesstools.snapshot import Snapshot
+
+ALL_DONE, FAILED_ITEMS, UNFINISHED = 0, 1, 3
+
+directory_argument = click.argument("directory", metavar="[DIR]", default=".", type=click.Path())
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def open_run(directory: str) -> Run:
+    """The run in a directory. RunDirectoryUnusable if there is none."""
+    return Run(directory).find()
+
+
+def print_json(data: dict[str, Any]) -> None:
+    click.echo(json.dumps(data, indent=2))
+
+
+def exit_code(snapshot: Snapshot) -> int:
+    """0 all done, 1 failed items, 3 still running or claimable."""
+    if snapshot.running or snapshot.stale or snapshot.free:
+        return UNFINISHED
+    return FAILED_ITEMS if snapshot.failed else ALL_DONE

@@ -1,0 +1,25 @@
+"""`status`: what is done, failed, running and by whom."""
+
+import click
+
+from multiprocesstools.cli.common import directory_argument, exit_code, json_option, open_run, print_json
+from multiprocesstools.report.text import snapshot_text
+from multiprocesstools.snapshot import take_snapshot
+
+
+@click.command()
+@directory_argument
+@json_option
+@click.option("--failed", is_flag=True, help="All failed items with their tracebacks.")
+@click.option("--running", is_flag=True, help="All items in work.")
+def status(directory: str, as_json: bool, failed: bool, running: bool) -> int:
+    """Show the state of the run in DIR (default: here).
+
+    Exit code: 0 all done, 1 failed items, 3 still running or claimable, 4 no run or unreachable.
+    """
+    snapshot = take_snapshot(open_run(directory))
+    if as_json:
+        print_json(snapshot.as_dict() | {"code": exit_code(snapshot)})
+    else:
+        click.echo(snapshot_text(snapshot, failed=failed, running=running))
+    return exit_code(snapshot)

@@ -1,0 +1,46 @@
+"""The thread that beats: once per `beat_seconds` it does the duties of an instance, and writes the journal in between.
+
+Guarantee: a duty that raises OSError does not stop the heart. Condition: the interpreter lock is given up now and then;
+a C call that holds it for longer than patience looks like death to others.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+from multiprocesstools.journal import FLUSH_SECONDS, Journal
+
+
+class Heart:
+    """A daemon thread with one duty per beat."""
+
+    def __init__(self, beat_seconds: float, duty: Callable[[], None], journal: Journal) -> None:
+        self._beat_seconds, self._duty, self._journal = beat_seconds, duty, journal
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="multiprocesstools-heart", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_seconds: float = 2.0) -> None:
+        """End the thread; one that hangs in a system call is left behind."""
+        self._stopped.set()
+        self._journal.waiting.set()
+        if self._thread is not threading.current_thread() and self._thread.is_alive():
+            self._thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        next_beat = time.monotonic() + self._beat_seconds
+        while not self._stopped.is_set():
+            if self._journal.waiting.wait(max(0.0, next_beat - time.monotonic())):
+                self._stopped.wait(min(FLUSH_SECONDS, max(0.0, next_beat - time.monotonic())))
+                self._journal.flush()
+            if time.monotonic() >= next_beat and not self._stopped.is_set():
+                next_beat = time.monotonic() + self._beat_seconds
+                self._do()
+
+    def _do(self) -> None:
+        try:
+            self._duty()
+        except OSError:
+            return  # a server that does not answer; the next beat tries again

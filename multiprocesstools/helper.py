@@ -1,0 +1,352 @@
+"""MultiProcessHelper: the front door. It checks what the user asks for and hands it to the room that does it."""
+
+import atexit
+import os
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from multiprocesstools.claims.claim import Refusal
+from multiprocesstools.claims.instance import Rules
+from multiprocesstools.claims.slots import Slot
+from multiprocesstools.claims.survey import State
+from multiprocesstools.crew import Crew, Failure
+from multiprocesstools.errors import BadArgument, ItemFailed, RunDirectoryUnusable
+from multiprocesstools.finals import Final, check_relative, source_identity, template_text, uses_index, work_list
+from multiprocesstools.inplace import InPlace
+from multiprocesstools.items import Fate, Item
+from multiprocesstools.loop import Loop, Options
+from multiprocesstools.plans import Plans
+from multiprocesstools.progress import Listener, Voice, choose
+from multiprocesstools.run import Run, Settings, check_instance_name
+from multiprocesstools.snapshot import Snapshot, take_snapshot
+
+_FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.05, 2.0
+
+
+class MultiProcessHelper:
+    """This process as one of many that share the work of a loop through a directory.
+
+    Parameters
+    ----------
+    name: what this analysis is called; instances are numbered per name.
+    working_directory: the run directory, shared by all instances; made if it is missing.
+    loggers: names of loggers whose messages go to the log file of this instance.
+    beat_seconds, patience_seconds, max_attempts: a sign of life is written every `beat_seconds` (20); an owner on
+        another machine that was silent for `patience_seconds` (300) is taken over; an item that failed `max_attempts`
+        times (3) is set aside. All instances share them: what is not given is taken from the run.
+    on_error: "continue" records an exception of a block and goes on, "raise" lets it through after recording it.
+    stop_after: this many failures in a row without a success end the loop with TooManyFailures; None never does.
+    durable: False leaves out fsync, and with it the promise for a power failure.
+    publish: "link", or "rename" for filesystems without hard links, which promises less (see the README).
+
+    Raises
+    ------
+    BadArgument, BadName, RunDirectoryUnusable, SettingsDiffer, NewerFormat, UnsafeFilesystem.
+    """
+
+    def __init__(
+        self, name: str, working_directory: str | os.PathLike[str], loggers: Iterable[str] = (), *,
+        beat_seconds: float | None = None, patience_seconds: float | None = None, max_attempts: int | None = None,
+        on_error: str = "continue", stop_after: int | None = 10, durable: bool = True, publish: str = "link",
+    ) -> None:  # fmt: skip
+        _check_choice("on_error", on_error, ("continue", "raise"))
+        _check_choice("publish", publish, ("link", "rename"))
+        _check_stop_after(stop_after)
+        given = {"beat_seconds": beat_seconds, "patience_seconds": patience_seconds, "max_attempts": max_attempts}
+        given = {key: value for key, value in given.items() if value is not None}
+        self.name = check_instance_name(name)
+        Settings(**given) if len(given) == 3 else None  # type: ignore[arg-type]
+        self._options = Options(on_error=on_error, stop_after=stop_after)
+        self._run = Run(working_directory).prepare()
+        settings = self._run.agree(given)
+        rules = Rules(
+            settings.beat_seconds, settings.patience_seconds, settings.max_attempts, durable=durable, publish=publish
+        )
+        self._voice = Voice()
+        names = (loggers,) if isinstance(loggers, str) else tuple(loggers)
+        self._crew = Crew(self._run, name, rules, names, self._voice)
+        self._plans = Plans(self._run)
+        self._ready: set[str] = set()
+        self._planned: set[str] = set()
+        self._inplace = InPlace(self._crew)
+        self.directories: dict[str, str] = {"working_directory": self._run.directory}
+        self._crew.member().check_filesystem(self._run.directory)
+        atexit.register(_close_at_exit, weakref.ref(self))
+
+    # -- loops and single items
+
+    def items(
+        self, sources: Iterable[Any], *, final: Final | Sequence[Final],
+        directory: str | os.PathLike[str] | None = None, wait: bool = True,
+        order: str = "spread", retry_failed: bool = False, progress: bool | Listener | None = None,
+    ) -> Iterator[Item]:  # fmt: skip
+        """Iterate over the items that this instance wins; all instances with the same list share it.
+
+        sources: paths, names, numbers or dicts. final: a template for the name of the output with {stem} {name}
+        {suffix} {parent} {value} {shard} {index} and the keys of a dict source, or a function of the source, or a list
+        of those for several files per item. directory: where the finals lie, a name or a path; default the working
+        directory. wait: stay until everything is done or set aside, and take over from the dead. order: "spread"
+        starts where no other instance is, "given" walks the list. retry_failed: try again what was set aside.
+        progress: None for a bar or lines, False for silence, or a function that gets a `Tally`.
+
+        Raises NoSources, BadName, BadArgument, DuplicateFinal, ListChanged, FinalOfAnotherKind before anything is
+        claimed; TooManyFailures in the loop.
+        """
+        _check_choice("order", order, ("spread", "given"))
+        folder = self._directory(directory)
+        work = work_list(sources, final, folder)
+        directories = work.directories()
+        self._record_plan(work.finals, work.sources, final, folder, directories)
+        for path in directories:
+            self._make_ready(path)
+        options = Options(wait, order, retry_failed, self._options.on_error, self._options.stop_after)
+        return iter(Loop(self._crew, work, options, choose(progress, self._voice, self.name)))
+
+    def claim(self, final: str, *, directory: str | os.PathLike[str] | None = None) -> Item | None:
+        """Try to win one item by its final, relative to the directory. None: done, set aside or in other hands."""
+        slot = self._single(final, directory)
+        self._crew.guard.enter()
+        item = None
+        try:
+            with self._crew.guard.critical():
+                taken = self._crew.take(slot)
+                if not isinstance(taken, Refusal):
+                    item = self._item(taken, final)
+        finally:
+            if item is None:
+                self._crew.guard.leave()
+        return item
+
+    def once(
+        self, final: str, build: Callable[[Path], Any], *, directory: str | os.PathLike[str] | None = None
+    ) -> Path:
+        """Have `build(path)` write one file, once in the whole run: one instance builds, the others wait.
+
+        An exception of `build` is raised in the instance that built, and another one tries; ItemFailed when all
+        attempts are used up.
+        """
+        slot = self._single(final, directory)
+        poll = _FIRST_POLL_SECONDS
+        while True:
+            item = self.claim(final, directory=directory)
+            if item is not None:
+                with item:
+                    build(item.path)
+                if item.fate in (Fate.DONE, Fate.LOST):
+                    return Path(slot.final)
+                continue
+            state, reason = self._state(slot)
+            if state is State.DONE:
+                return Path(slot.final)
+            if state in (State.FAILED, State.SKIPPED):
+                raise ItemFailed(self._run.relative(slot.final), reason)
+            self._run.clock.sleep(poll)
+            poll = min(2 * poll, _LONGEST_POLL_SECONDS)
+
+    def wait_for(self, path: str | os.PathLike[str], timeout: float | None = None) -> Path:
+        """Wait until `path` (relative to the working directory, or absolute) exists. TimeoutError after `timeout` s.
+
+        It looks by listing the directory, because an NFS client remembers for up to a minute that a name was missing.
+        """
+        wanted = os.path.join(self._run.directory, os.fspath(path))
+        folder, name = os.path.split(os.path.abspath(wanted))
+        end = None if timeout is None else time.monotonic() + timeout
+        poll = _FIRST_POLL_SECONDS
+        while not self._exists(folder, name):
+            left = float("inf") if end is None else end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"{wanted!r} did not appear within {timeout:g} s")
+            self._run.clock.sleep(min(poll, left))
+            poll = min(2 * poll, _LONGEST_POLL_SECONDS)
+        return Path(wanted)
+
+    # -- what is going on
+
+    @property
+    def stop_requested(self) -> bool:
+        """Has somebody said `multiprocesstools stop`, or was this process told to end by a signal?"""
+        return self._crew.stop_requested or self._crew.guard.signalled is not None
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The failed attempts of this instance, the latest 1,000."""
+        return list(self._crew.failures)
+
+    def status(self) -> Snapshot:
+        """The state of the run, on all machines."""
+        if not self._crew.closed:
+            self._crew.latest_member.journal.flush()
+        return take_snapshot(self._run)
+
+    @property
+    def instance_number(self) -> int:
+        return self._crew.latest_member.instance.record.number
+
+    @property
+    def loggers(self) -> dict[str, Any]:
+        """The loggers that write to the log file of this instance, by name."""
+        return self._crew.latest_member.log.loggers
+
+    # -- directories
+
+    def create_directory(self, name: str) -> str:
+        """Make a directory inside the working directory; its path. One that is there is fine."""
+        path = f"{self._run.directory}/{check_relative(os.fspath(name))}"
+        self._make_ready(path)
+        self.directories[name] = path
+        return path
+
+    def get_directory(self, name: str | os.PathLike[str]) -> str:
+        """The path of a directory that was created, by its name or its path. BadArgument if there is none."""
+        text = os.fspath(name)
+        if text in self.directories:
+            return self.directories[text]
+        path = self._directory(text)
+        if path not in self.directories.values() and not os.path.isdir(path):
+            raise BadArgument("path", text, f"there is no such directory; known are {sorted(self.directories)}")
+        return path
+
+    # -- the documented style: the caller writes the final in place
+
+    def create_temp_file(self, final_file_name: str, temp_file_name: str, path: str | os.PathLike[str]) -> bool:
+        """Claim `final_file_name` in the directory `path` and make the placeholder `temp_file_name` beside it.
+
+        False: it is done, set aside, in other hands, or the placeholder belongs to another program.
+        """
+        directory = self.get_directory(path)
+        self._plan_single(directory)
+        return self._inplace.create(directory, final_file_name, temp_file_name)
+
+    def delete_tempfile(
+        self, full_path: str | os.PathLike[str] | None = None, path: str | os.PathLike[str] | None = None, *,
+        temp_file_name: str | None = None,
+    ) -> None:  # fmt: skip
+        """End what `create_temp_file` began, by `temp_file_name` and `path` or by the full path of the placeholder.
+
+        Called after success it publishes the final; called while an exception is handled, or without a final, it
+        frees the item. ClaimLost: another instance has the item. BadArgument: no placeholder of this instance.
+        """
+        name = temp_file_name if temp_file_name is not None else full_path
+        if name is None:
+            raise BadArgument("temp_file_name", None, "give temp_file_name= and path=, or the full path")
+        text = os.fspath(name)
+        placeholder = f"{self.get_directory(path)}/{text}" if path is not None else os.path.abspath(text)
+        self._inplace.delete(placeholder)
+
+    def delete_all_tempfiles(self) -> None:
+        """End everything that `create_temp_file` began in this instance."""
+        for placeholder in self.tempfiles:
+            self._inplace.delete(placeholder)
+
+    @property
+    def tempfiles(self) -> list[str]:
+        """The placeholders that this instance has now."""
+        return self._inplace.placeholders()
+
+    @property
+    def finished(self) -> list[str]:
+        """The finals that this instance finished in the documented style."""
+        return list(self._inplace.finished)
+
+    # -- the end
+
+    def close_all_loggers(self) -> None:
+        """Close the log file of this instance and detach its loggers."""
+        self._crew.latest_member.log.close()
+
+    def cleanup(self) -> None:
+        """End this instance: drop what it holds, close its loggers. (The command `cleanup` sweeps after others.)"""
+        self._crew.close()
+
+    def __enter__(self) -> "MultiProcessHelper":
+        self._crew.member()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.cleanup()
+
+    # -- inside
+
+    def _item(self, claim: Any, source: Any) -> Item:
+        def settled(item: Item, fate: Fate, error: BaseException | None) -> None:
+            self._crew.guard.leave()
+
+        return Item(self._crew, claim, source, on_error="raise", settled=settled)
+
+    def _directory(self, directory: str | os.PathLike[str] | None) -> str:
+        if directory is None:
+            return self._run.directory
+        text = os.fspath(directory)
+        if text in self.directories:
+            return self.directories[text]
+        if os.path.isabs(text):
+            return os.path.normpath(text)
+        return f"{self._run.directory}/{check_relative(text.rstrip('/'))}"
+
+    def _make_ready(self, directory: str) -> None:
+        """Make a directory of finals and find out what its filesystem can do, once."""
+        if directory in self._ready:
+            return
+        member = self._crew.member()
+        try:
+            member.instance.disk.make_directory(directory)
+        except OSError as error:
+            raise RunDirectoryUnusable(directory, f"{error.strerror}") from error
+        member.check_filesystem(directory)
+        self._ready.add(directory)
+
+    def _single(self, final: str, directory: str | os.PathLike[str] | None) -> Slot:
+        path = f"{self._directory(directory)}/{check_relative(final)}"
+        folder, _, name = path.rpartition("/")
+        self._plan_single(folder)
+        return Slot(folder, name)
+
+    def _plan_single(self, directory: str) -> None:
+        self._make_ready(directory)
+        if directory not in self._planned:
+            self._plans.record_open(directory)
+            self._planned.add(directory)
+
+    def _record_plan(
+        self, finals: list[str], sources: Sequence[Any], final: Final | Sequence[Final], folder: str,
+        directories: list[str],
+    ) -> None:  # fmt: skip
+        known: dict[str, str] = {}
+        items = {
+            self._run.relative(path): source_identity(source, self._run.directory, known)
+            for path, source in zip(finals, sources, strict=True)
+        }
+        text, place = template_text(final), self._run.relative(folder)
+        self._plans.record(self.name, text, place, directories, items, numbered=uses_index(final))
+
+    def _state(self, slot: Slot) -> tuple[State, str]:
+        finding = self._crew.assess(slot)
+        return finding.state, finding.last.exception if finding.last else ""
+
+    def _exists(self, folder: str, name: str) -> bool:
+        try:
+            return any(entry.name == name for entry in self._run.disk.list(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+
+def _close_at_exit(reference: "weakref.ref[MultiProcessHelper]") -> None:
+    helper = reference()
+    if helper is not None:
+        helper.cleanup()
+
+
+def _check_choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise BadArgument(argument, value, f"it must be one of {', '.join(map(repr, choices))}")
+
+
+def _check_stop_after(value: int | None) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise BadArgument("stop_after", value, "it must be a whole number, at least 1, or None")

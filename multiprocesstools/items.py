@@ -1,0 +1,273 @@
+"""An item: one unit of work that this instance has claimed, from `with item:` to its end.
+
+    offered --enter--> working --exit--> done | lost | failed | skipped | dropped
+            (never entered: given back)
+
+Guarantee: what the block wrote to `item.path` becomes `item.final` only if the block ended without an exception; in
+every other case it is discarded and the attempt is written down. An exception in the block never leaves a claim behind.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from multiprocesstools.claims import claim as claims
+from multiprocesstools.claims.disk import ABSENT
+from multiprocesstools.claims.ended import Outcome
+from multiprocesstools.claims.hands import Claim
+from multiprocesstools.claims.instance import was_taken_over
+from multiprocesstools.claims.publish import Published, discard, publish
+from multiprocesstools.crew import Crew, failure_of
+from multiprocesstools.errors import MarkedFailed, NothingWritten, RunDirectoryUnusable, UnsafeFilesystem
+from multiprocesstools.journal import peak_memory_bytes
+from multiprocesstools.text import printable
+
+
+class Fate(StrEnum):
+    """How an item ended for this instance; `nothing written` is a failure that a `break` turns into `dropped`."""
+
+    DONE = "done"
+    LOST = "lost"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    DROPPED = "dropped"
+    UNDECIDED = "nothing written"
+
+
+Settled = Callable[["Item", Fate, BaseException | None], None]
+
+
+class Item:
+    """One claimed item. Use it with `with item:`; write the output to `item.path`.
+
+    Attributes: `source`, as it was given; `index`, its place in the list (0 for a single claim); `attempt`, 1 for the
+    first try.
+    """
+
+    def __init__(
+        self, crew: Crew, claim: Claim, source: Any, index: int = 0, others: tuple[str, ...] = (), *,
+        on_error: str = "continue", defer: bool = False, settled: Settled | None = None,
+    ) -> None:  # fmt: skip
+        self.source, self.index, self.attempt = source, index, claim.attempt
+        self.entered = False
+        self.fate: Fate | None = None
+        self._crew, self._member, self._claim, self._others = crew, crew.member(), claim, others
+        self._on_error, self._defer, self._settled = on_error, defer, settled
+        self._mark: tuple[Fate, str, bool] | None = None
+        self._uses_folder = False
+        self._staging = self._member.instance.staging(claim)
+        self._began = self._member.instance.clock.elapsed()
+
+    # -- for the user
+
+    @cached_property
+    def path(self) -> Path:
+        """Write the output here. It becomes `final` when the block ends."""
+        return Path(self._staging)
+
+    @cached_property
+    def final(self) -> Path:
+        """Where the output will be."""
+        return Path(self._claim.slot.final)
+
+    @cached_property
+    def paths(self) -> list[Path]:
+        """Where to write, for an item of several files, in the order of the templates; the last one is `path`."""
+        return [*map(Path, self._other_stagings()), self.path]
+
+    @property
+    def folder(self) -> Path:
+        """A private directory for programs that choose the name of their output; its single entry is the output."""
+        folder = self._member.instance.folder(self._claim)
+        if not self._uses_folder:
+            self._member.instance.disk.make_directory(folder)
+            self._uses_folder = True
+        return Path(folder)
+
+    @property
+    def lost(self) -> bool:
+        """True when another instance has, or may have, taken the item over. The work may go on: if it is first, it
+        counts."""
+        instance = self._member.instance
+        if not self._claim.lost and self.fate is None and instance.overdue():
+            return True
+        return self._claim.lost
+
+    def look_whether_lost(self) -> bool:
+        """Look at the directory now, instead of waiting for the next beat."""
+        instance = self._member.instance
+        if was_taken_over(instance.look(self._claim.slot), self.attempt):
+            self._claim.lost = True
+        return self._claim.lost
+
+    def skip(self, reason: str) -> None:
+        """There is nothing to write for this item: it counts as settled, and is not tried again."""
+        self._mark = (Fate.SKIPPED, reason, False)
+
+    def fail(self, reason: str, retry: bool = True) -> None:
+        """This attempt failed; with `retry=False` the item is set aside at once."""
+        self._mark = (Fate.FAILED, reason, retry)
+
+    def drop(self) -> None:
+        """Give the item back for another instance; it does not count as an attempt."""
+        self._mark = (Fate.DROPPED, "", True)
+
+    def __repr__(self) -> str:
+        return f"<Item {printable(self._claim.slot.final)} attempt {self.attempt} {self.fate or 'in hand'}>"
+
+    def __enter__(self) -> "Item":
+        self.entered = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if self._member.instance.pid != os.getpid() or self.fate not in (None, Fate.UNDECIDED):
+            return False  # a forked child never settles what its parent holds
+        with self._crew.guard.critical():
+            return self._settle(error)
+
+    # -- for the loop
+
+    def decide(self, *, going_on: bool) -> BaseException | None:
+        """Nothing was written: a failure if the loop goes on, given back if it was left by `break`."""
+        if self.fate is Fate.UNDECIDED:
+            if going_on:
+                error = NothingWritten(self._staging)
+                self._fail(error, Outcome.FAILED)
+                return error
+            self.give_back()
+        return None
+
+    def give_back(self) -> None:
+        """Drop the item, if it is still in hand."""
+        if self.fate in (None, Fate.UNDECIDED) and self._member.instance.pid == os.getpid():
+            with self._crew.guard.critical():
+                self._end(Fate.DROPPED, Outcome.DROPPED)
+
+    # -- the end
+
+    def _settle(self, error: BaseException | None) -> bool:
+        interrupted = self._crew.guard.signalled is not None
+        if error is None:
+            if self._mark is None:
+                return self._publish()
+            return self._settle_mark(*self._mark)
+        if isinstance(error, Exception | SystemExit) and not interrupted:
+            self._fail(error, Outcome.FAILED)
+            return isinstance(error, Exception) and self._on_error == "continue"
+        self._end(Fate.DROPPED, Outcome.DROPPED)
+        return False
+
+    def _settle_mark(self, fate: Fate, reason: str, retry: bool) -> bool:
+        if fate is Fate.FAILED:
+            error = MarkedFailed(reason)
+            self._fail(error, Outcome.FAILED if retry else Outcome.FATAL)
+            return self._refuse(error)
+        self._end(fate, Outcome.SKIPPED if fate is Fate.SKIPPED else Outcome.DROPPED, reason)
+        return False
+
+    def _refuse(self, error: BaseException) -> bool:
+        """The block ended well, the item did not: raise that with on_error="raise"."""
+        if self._on_error == "raise":
+            raise error
+        return False
+
+    def _publish(self) -> bool:
+        instance = self._member.instance
+        try:
+            result = publish(instance, self._claim, self._parts())
+        except OSError as error:
+            return self._could_not_publish(error)
+        except UnsafeFilesystem as error:
+            self._fail(error, Outcome.FAILED)
+            raise
+        if result is Published.GONE:
+            return self._nothing_written()
+        if self._uses_folder:
+            discard(instance, instance.folder(self._claim))
+        if result is Published.LOST:
+            self._claim.lost = True
+            self._crew.say(f"{self._name()!r} was finished by another instance first; this result was discarded")
+        self._finish(Fate.DONE if result is Published.MINE else Fate.LOST)
+        return False
+
+    def _parts(self) -> list[tuple[str, str]]:
+        stagings = [*self._other_stagings(), self._written()]
+        return list(zip(stagings, [*self._others, self._claim.slot.final], strict=True))
+
+    def _written(self) -> str:
+        """The path, or the only entry of the folder if nothing was written to the path."""
+        instance = self._member.instance
+        if not self._uses_folder or instance.disk.look(self._staging) is not None:
+            return self._staging
+        folder = instance.folder(self._claim)
+        entries = instance.disk.list(folder)
+        return f"{folder}/{entries[0].name}" if len(entries) == 1 else self._staging
+
+    def _could_not_publish(self, error: OSError) -> bool:
+        if error.errno in ABSENT:
+            if self._member.instance.disk.look(self._claim.slot.directory) is None:
+                self._member.instance.hands.leave(self._claim.slot)
+                self._leave(Fate.DROPPED)
+                raise RunDirectoryUnusable(self._claim.slot.directory, "it is not there any more") from error
+            return self._nothing_written(error.filename)
+        self._fail(error, Outcome.FAILED)
+        return self._refuse(error)
+
+    def _nothing_written(self, path: str | None = None) -> bool:
+        if self._defer:
+            self.fate = Fate.UNDECIDED
+            return False
+        error = NothingWritten(path or self._staging)
+        self._fail(error, Outcome.FAILED)
+        return self._refuse(error)
+
+    def _fail(self, error: BaseException, outcome: Outcome) -> None:
+        failure = failure_of(self._name(), self.attempt, error)
+        self._crew.failures.append(failure)
+        self._member.log.write(logging.ERROR, f"{failure.item} failed, attempt {self.attempt}\n{failure.traceback}")
+        self._end(Fate.FAILED, outcome, failure.exception, failure.traceback, error)
+
+    def _end(
+        self, fate: Fate, outcome: Outcome, reason: str = "", trace: str = "", error: BaseException | None = None
+    ) -> None:
+        instance = self._member.instance
+        for staging in (*self._other_stagings(), self._staging):
+            discard(instance, staging)
+        if self._uses_folder:
+            discard(instance, instance.folder(self._claim))
+        announced = self._claim.given_up
+        end = instance.ended(outcome, exception=reason, traceback=trace, started=self._claim.started)
+        claims.end(instance, self._claim, end)
+        self._finish(fate, reason, error, silent=announced and fate is Fate.DROPPED)
+
+    def _finish(
+        self, fate: Fate, reason: str = "", error: BaseException | None = None, *, silent: bool = False
+    ) -> None:
+        seconds = self._member.instance.clock.elapsed() - self._began
+        facts = {"reason": reason} if reason else {}
+        if not silent:
+            self._member.journal.add(
+                fate.value, item=self._name(), attempt=self.attempt, seconds=round(seconds, 3),
+                rss=peak_memory_bytes(), **facts,
+            )  # fmt: skip
+        self._leave(fate, error)
+
+    def _leave(self, fate: Fate, error: BaseException | None = None) -> None:
+        self.fate = fate
+        if self._settled is not None:
+            self._settled(self, fate, error)
+
+    def _name(self) -> str:
+        return self._member.item_name(self._claim.slot)
+
+    def _other_stagings(self) -> list[str]:
+        """One staging file beside each of the other finals."""
+        token = os.path.basename(self._staging)[: -len(self._claim.slot.name) - 1]
+        return [f"{os.path.dirname(other)}/{token}.{os.path.basename(other)}" for other in self._others]

@@ -1,0 +1,96 @@
+"""The journal of an instance: one JSON object a line, what it did and when, by its own clock.
+
+Events: started, claimed, done, failed, dropped, interrupted, skipped, taken over, lost, overdue, moved aside, litter,
+swept, ended. Every line has `time` (the owner's wall clock), `at` (seconds since it started), `event` and `host`;
+lines of an item also `item`, `attempt`, and at its end `seconds` and `rss` (highest memory so far, bytes).
+
+Guarantee: one writer; lines are gathered and written in one call, at most one call a second, so a killed process loses
+its last second at most; a reader skips what is torn. A full disk stops the journal and never the work.
+"""
+
+import json
+import os
+import resource
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from multiprocesstools.claims.instance import Instance
+
+FLUSH_SECONDS = 1.0
+_MOST_LINES = 10_000
+_LINE_LIMIT_BYTES = 1 << 20
+
+
+class Journal:
+    """The writer. The file exists already: it was created with the number of the instance."""
+
+    def __init__(self, path: str, instance: Instance) -> None:
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self._clock, self._pid, self._host = instance.clock, instance.pid, instance.record.identity.host
+        self._started = instance.started
+        self._lines: list[str] = []
+        self._flushed = 0.0
+        self._lock = threading.RLock()
+        self.waiting = threading.Event()
+
+    def add(self, event: str, **facts: Any) -> None:
+        """Note an event; written at once if the last write is a second ago."""
+        now = self._clock.elapsed()
+        line = {"time": round(self._clock.wall(), 3), "at": round(now - self._started, 3), "event": event}
+        text = json.dumps(line | facts | {"host": self._host}, default=str)
+        with self._lock:
+            self._lines.append(text)
+            if now - self._flushed >= FLUSH_SECONDS:
+                self.flush()
+            elif len(self._lines) == 1:
+                self.waiting.set()
+
+    def flush(self) -> None:
+        """Write what was gathered, in one call. A forked child writes nothing of its parent's."""
+        with self._lock:
+            if not self._lines or os.getpid() != self._pid or self._descriptor < 0:
+                return
+            data = ("\n".join(self._lines) + "\n").encode()
+            self._flushed = self._clock.elapsed()
+            try:
+                os.write(self._descriptor, data)
+            except OSError:
+                del self._lines[:-_MOST_LINES]
+                return
+            self._lines.clear()
+            self.waiting.clear()
+
+    def close(self) -> None:
+        with self._lock:
+            self.flush()
+            descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def peak_memory_bytes() -> int:
+    """The highest memory of this process so far (getrusage(2): kilobytes on Linux, bytes on macOS)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def read_journal(path: str) -> Iterator[dict[str, Any]]:
+    """The lines of a journal that may be torn, growing or foreign; what is no event is skipped."""
+    try:
+        with open(path, "rb") as file:
+            while line := file.readline(_LINE_LIMIT_BYTES):
+                if (event := _parse(line)) is not None:
+                    yield event
+    except OSError:
+        return
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    known = isinstance(event, dict) and isinstance(event.get("event"), str)
+    return event if known and all(isinstance(event.get(key), int | float) for key in ("time", "at")) else None

@@ -1,0 +1,52 @@
+"""One log file per instance, shared by the loggers that the user named.
+
+Guarantee: importing configures nothing; what an open changes (handlers, the level of loggers that had none), its close
+puts back; every handler is closed. A full disk is said once and does not stop the work.
+"""
+
+import logging
+import sys
+
+FORMAT = "%(asctime)s:%(filename)s:%(funcName)s:%(name)s:%(levelname)s:%(message)s"
+
+
+class _Handler(logging.FileHandler):
+    """A file handler that complains once."""
+
+    complained = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self.complained:
+            self.complained = True
+            sys.stderr.write(f"multiprocesstools: {self.baseFilename!r} cannot be written: {sys.exc_info()[1]}\n")
+
+
+class LogFile:
+    """The log file of an instance and the loggers that write to it."""
+
+    def __init__(self, path: str, names: tuple[str, ...]) -> None:
+        self._handler = _Handler(path, encoding="utf-8", errors="backslashreplace")
+        self._handler.setFormatter(logging.Formatter(FORMAT))
+        self.loggers = {name: logging.getLogger(name) for name in names}
+        self._closed = False
+        self._attached = [*self.loggers.values()]
+        self._levelled = [logger for logger in self._attached if logger.level == logging.NOTSET]
+        for logger in self._attached:
+            logger.addHandler(self._handler)
+        for logger in self._levelled:
+            logger.setLevel(logging.DEBUG)
+
+    def write(self, level: int, message: str) -> None:
+        """A line of the package itself, whichever loggers the user named."""
+        if not self._closed:
+            source, function = "multiprocesstools", "run"
+            self._handler.handle(logging.LogRecord(source, level, source, 0, message, None, None, function))
+
+    def close(self) -> None:
+        for logger in self._attached:
+            logger.removeHandler(self._handler)
+        for logger in self._levelled:
+            if logger.level == logging.DEBUG:
+                logger.setLevel(logging.NOTSET)
+        self._attached, self._levelled, self._closed = [], [], True
+        self._handler.close()

@@ -1,0 +1,95 @@
+"""This process as a member of a run: its instance, journal, log file and heart, which begin and end together."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from multiprocesstools.claims.instance import Instance, Rules
+from multiprocesstools.claims.probe import Findings, probe, refuse_without_links
+from multiprocesstools.claims.slots import Slot
+from multiprocesstools.errors import RunDirectoryUnusable
+from multiprocesstools.heart import Heart
+from multiprocesstools.journal import Journal
+from multiprocesstools.logs import LogFile
+from multiprocesstools.run import Run
+
+_WARNINGS = {
+    "lost": "another instance has taken over {item}; what is computed here is discarded if the other one is first",
+    "overdue": "no sign of life could be written for a while, so others may take over {item}",
+    "moved aside": "{item} had been left half written; it was moved aside to a .partial- file",
+}
+
+
+class Member:
+    """Joined when made. `say` is told what a person should know at once."""
+
+    def __init__(self, run: Run, name: str, rules: Rules, loggers: tuple[str, ...], say: Callable[[str], None]) -> None:
+        self._run, self._say = run, say
+        self.instance: Instance = run.join(name, rules, notice=self._notice)
+        self._findings: dict[int, Findings] = {}
+        own = self.instance.record
+        self.journal = Journal(run.journal_path(own), self.instance)
+        self.log = LogFile(run.log_path(own), loggers)
+        self._old_stop = run.stop_token()
+        self.stop_requested = False
+        self.at_beat: list[Callable[[], None]] = []
+        self.journal.add("started", pid=own.identity.pid, name=own.name, number=own.number, id=own.id)
+        self._heart = Heart(rules.beat_seconds, self._tend, self.journal)
+        self._heart.start()
+
+    def check_filesystem(self, directory: str) -> None:
+        """Find out what the filesystem of a directory can do. UnsafeFilesystem, RunDirectoryUnusable."""
+        disk, own = self._run.disk, self.instance
+        stamp = disk.look(directory)
+        if stamp is None:
+            raise RunDirectoryUnusable(directory, "it is not there any more")
+        if stamp.device not in self._findings:
+            self._findings[stamp.device] = self._probe(directory)
+        findings = self._findings[stamp.device]
+        refuse_without_links(findings, directory, own.rules.publish)
+        if not findings.identity:
+            own.copies.add(directory)
+
+    def item_name(self, slot: Slot) -> str:
+        return self._run.relative(slot.final)
+
+    def leave(self) -> None:
+        """End the membership; what could not be settled is left for others to see."""
+        self._heart.stop()
+        self.instance.leave()
+        self.journal.add("ended")
+        self.journal.close()
+        self.log.close()
+
+    def forsake(self) -> None:
+        """In a forked child: let go of the parent's files without touching what they say."""
+        self.log.close()
+
+    def _probe(self, directory: str) -> Findings:
+        try:
+            return probe(self._run.disk, directory, self.instance.record.id)
+        except OSError as error:
+            raise RunDirectoryUnusable(directory, f"nothing can be created there ({error.strerror})") from error
+
+    def _tend(self) -> None:
+        self.instance.tend()
+        self.journal.flush()
+        token = self._run.stop_token()
+        if token is not None and token != self._old_stop:
+            self.stop_requested = True
+        for duty in self.at_beat:
+            duty()
+
+    def _notice(self, event: str, slot: Slot | None = None, attempt: int = 0, **facts: Any) -> None:
+        """What the claims room says, for the journal, the log and the person."""
+        owner = facts.pop("owner", None)
+        if owner is not None:
+            identity = owner.identity
+            facts["from"] = {"name": owner.name, "number": owner.number, "host": identity.host, "pid": identity.pid}
+        if slot is not None:
+            facts |= {"item": self.item_name(slot), "attempt": attempt}
+        self.journal.add(event, **facts)
+        if event in _WARNINGS:
+            text = _WARNINGS[event].format(item=repr(facts.get("item")))
+            self.log.write(logging.WARNING, text)
+            self._say(text)

@@ -1,0 +1,131 @@
+"""Plans: what the loops of a run work on, written down so that totals, ETA and cleanup need no script.
+
+    plans/<key>.json    name, template, directories, number and hash of the sources; the highest `sequence` of one
+                        template and directory counts in the totals
+    plans/<key>.names   final and source of each item, compressed
+
+An *open* plan (no template) names a directory in which single items are claimed: `claim`, `once`, direct mode.
+
+Guarantee: one final never has two sources, in any plan of the run. Plans decide nothing about claims.
+"""
+
+import hashlib
+import json
+import os
+import zlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from multiprocesstools.errors import DuplicateFinal, ListChanged, NewerFormat
+from multiprocesstools.run import Run
+
+FORMAT = 1
+_NAMES_LIMIT_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One call of `items`. Paths are relative to the run directory where they lie inside it."""
+
+    key: str
+    name: str
+    template: str
+    directory: str
+    directories: list[str]
+    count: int
+    sources: str
+    sequence: int
+    numbered: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        return not self.template
+
+
+class Plans:
+    """The plans of a run."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def all(self) -> list[Plan]:
+        """Every plan, oldest first."""
+        names = [entry.name for entry in self._run.disk.list(self._run.plans)]
+        files = sorted(name for name in names if name.endswith(".json") and not name.startswith("."))
+        plans = [plan for name in files if (plan := self._read(name)) is not None]
+        return sorted(plans, key=lambda plan: plan.sequence)
+
+    def current(self) -> list[Plan]:
+        """The plans that count in the totals: the latest of each template and directory."""
+        return list({(plan.template, plan.directory): plan for plan in self.all()}.values())
+
+    def directories(self) -> list[str]:
+        """All directories that hold finals of the run, absolute."""
+        seen = dict.fromkeys(folder for plan in self.all() for folder in plan.directories)
+        return [self._run.absolute(folder) for folder in seen]
+
+    def items(self, plan: Plan) -> dict[str, str]:
+        """Final -> source of a plan, both as they were written."""
+        data = self._run.disk.read(self._path(plan.key, "names"), _NAMES_LIMIT_BYTES)
+        try:
+            lines = zlib.decompress(data or b"").decode().splitlines()
+            return dict(json.loads(line) for line in lines)
+        except (zlib.error, ValueError, TypeError) as error:
+            raise NewerFormat(self._path(plan.key, "names"), f"it is no list of items ({error})") from error
+
+    def record(
+        self, name: str, template: str, directory: str, directories: list[str], items: dict[str, str], *,
+        numbered: bool = False,
+    ) -> Plan:  # fmt: skip
+        """Write a plan down, if it is new. DuplicateFinal, ListChanged."""
+        relative = self._run.relative
+        text = "\n".join(json.dumps(pair) for pair in items.items())
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        key = hashlib.sha256(os.fsencode("\0".join((template, directory, digest)))).hexdigest()[:32]
+        known = self.all()
+        same = [plan for plan in known if (plan.template, plan.directory) == (template, directory)]
+        if same and same[-1].key == key:
+            return same[-1]
+        if numbered and same:
+            raise ListChanged(template, same[-1].count, len(items))
+        self._refuse_other_sources(known, key, items)
+        sequence = max((plan.sequence for plan in known), default=0) + 1
+        folders = [relative(folder) for folder in directories]
+        plan = Plan(key, name, template, directory, folders, len(items), digest, sequence, numbered)
+        self._write(plan, text)
+        self._refuse_other_sources([p for p in self.all() if p not in known], key, items)
+        return plan
+
+    def record_open(self, directory: str) -> None:
+        """Note that single items are claimed in a directory."""
+        self.record("", "", self._run.relative(directory), [directory], {})
+
+    def _write(self, plan: Plan, text: str) -> None:
+        disk, path = self._run.disk, self._path(plan.key, "json")
+        disk.unlink(path)  # an earlier list that is used again becomes the latest
+        self._run.create(self._path(plan.key, "names"), zlib.compress(text.encode()))
+        self._run.create(path, (json.dumps({"format": FORMAT, **asdict(plan)}) + "\n").encode())
+
+    def _refuse_other_sources(self, plans: list[Plan], key: str, items: dict[str, str]) -> None:
+        for plan in plans:
+            if plan.key == key or plan.is_open:
+                continue
+            for final, source in self.items(plan).items():
+                if items.get(final, source) != source:
+                    raise DuplicateFinal(final, source, items[final])
+
+    def _read(self, file_name: str) -> Plan | None:
+        path = f"{self._run.plans}/{file_name}"
+        try:
+            data = self._run.disk.read(path)
+            if data is None:
+                return None  # just being replaced by a later one
+            line: dict[str, Any] = json.loads(data)
+            if line.pop("format") != FORMAT:
+                raise ValueError("another format")
+            return Plan(**{field: line[field] for field in Plan.__dataclass_fields__})
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise NewerFormat(path, f"it is no plan ({error})") from error
+
+    def _path(self, key: str, suffix: str) -> str:
+        return f"{self._run.plans}/{key}.{suffix}"

@@ -1,0 +1,39 @@
+"""Making failed items claimable again: R_k is created for their highest attempt, nothing is removed."""
+
+import difflib
+import json
+
+from multiprocesstools.claims.slots import Slot
+from multiprocesstools.errors import UnknownItem
+from multiprocesstools.run import Run
+from multiprocesstools.snapshot import ItemStatus, take_snapshot
+
+_RETRIED = ("failed", "skipped")
+
+
+def retry(run: Run, names: tuple[str, ...] = ()) -> list[str]:
+    """Retry all failed items, or the named ones (failed or skipped); the items retried. UnknownItem with the nearest.
+
+    A name is the final relative to the run directory, or its last part.
+    """
+    snapshot = take_snapshot(run)
+    chosen = [_find(name, snapshot.of(*_RETRIED)) for name in names] if names else snapshot.of("failed")
+    for item in chosen:
+        _mark(run, item)
+    return [item.item for item in chosen]
+
+
+def _find(name: str, items: list[ItemStatus]) -> ItemStatus:
+    for item in items:
+        if name in (item.item, item.item.rpartition("/")[2]):
+            return item
+    raise UnknownItem(name, difflib.get_close_matches(name, [item.item for item in items]))
+
+
+def _mark(run: Run, item: ItemStatus) -> None:
+    directory, _, name = run.absolute(item.item).rpartition("/")
+    data = json.dumps({"format": 1, "asked": run.clock.wall()}) + "\n"
+    try:
+        run.disk.create(Slot(directory, name).retry(item.attempt), data.encode())
+    except FileExistsError:
+        return

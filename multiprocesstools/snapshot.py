@@ -1,0 +1,254 @@
+"""The state of a run as data, for `status()`, the command and reports. It only looks, and needs no script.
+
+What is known of owners is proof, or nothing: a claim is `stale` only if its process is proved gone; for a silent owner
+on another machine somebody has to observe (`cleanup`, or any instance that waits). Durations come from the owner's
+journal, in the owner's clock.
+"""
+
+import os
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from multiprocesstools.claims import ended as ended_files
+from multiprocesstools.claims import identity
+from multiprocesstools.claims.disk import ABSENT
+from multiprocesstools.claims.ended import Ended, Outcome
+from multiprocesstools.claims.record import Record, Unreadable, decode
+from multiprocesstools.claims.slots import Files, Listing, Slot, read_listing
+from multiprocesstools.claims.survey import State, decide, needed_attempts
+from multiprocesstools.journal import read_journal
+from multiprocesstools.plans import Plan, Plans
+from multiprocesstools.run import Run, Settings
+
+_ENDS = frozenset({"done", "failed", "dropped", "skipped", "lost"})
+
+
+@dataclass(frozen=True, slots=True)
+class ItemStatus:
+    """One item that is not simply done or free. `seconds`: for how long it is in work; None if that is not known."""
+
+    item: str
+    state: str
+    attempt: int
+    instance: str = ""
+    host: str = ""
+    pid: int = 0
+    seconds: float | None = None
+    error: str = ""
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStatus:
+    """One instance with a record: `gone` if its process is proved gone, else it lives or nothing is known."""
+
+    name: str
+    host: str
+    pid: int
+    gone: bool
+    done: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A run at one moment. `rate` is items per second of the instances that take part now; `eta_seconds` follows."""
+
+    directory: str
+    total: int
+    done: int
+    failed: int
+    skipped: int
+    running: int
+    stale: int
+    free: int
+    rate: float
+    eta_seconds: float | None
+    items: list[ItemStatus] = field(default_factory=list)
+    instances: list[InstanceStatus] = field(default_factory=list)
+    partials: list[str] = field(default_factory=list)
+
+    def of(self, *states: str) -> list[ItemStatus]:
+        return [item for item in self.items if item.state in states]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        parts = [f"{self.done:,} of {self.total:,} done"]
+        parts += [
+            f"{n:,} {what}" for what in ("failed", "skipped", "running", "stale", "free") if (n := getattr(self, what))
+        ]
+        return ", ".join(parts)
+
+
+@dataclass(slots=True)
+class _Diary:
+    """What one journal says in one pass."""
+
+    done: int = 0
+    failed: int = 0
+    first: float | None = None
+    latest: float = 0.0
+    open: dict[str, tuple[float, float]] = field(default_factory=dict)
+    items: set[str] = field(default_factory=set)
+
+    def add(self, event: dict[str, Any]) -> None:
+        kind, item = event["event"], event.get("item")
+        self.latest = event["at"]
+        if not isinstance(item, str):
+            return
+        self.items.add(item)
+        if kind == "claimed":
+            self.open[item] = (event["time"], event["at"])
+            self.first = event["at"] if self.first is None else self.first
+        elif kind in _ENDS:
+            self.open.pop(item, None)
+            self.done += kind == "done"
+            self.failed += kind == "failed"
+
+    @property
+    def rate(self) -> float:
+        spent = self.latest - self.first if self.first is not None else 0.0
+        return self.done / spent if spent > 0 else 0.0
+
+
+def take_snapshot(run: Run) -> Snapshot:
+    """Look at a run. RunDirectoryUnusable if there is none."""
+    return _Look(run.find()).snapshot()
+
+
+class _Look:
+    """One look at a run."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._settings = run.settings() or Settings()
+        self._records = {name: record for name, record in run.records() if record is not None}
+        self._gone = {name: identity.is_gone(record.identity) for name, record in self._records.items()}
+        self._diaries = self._read_diaries()
+        self._counts: Counter[str] = Counter()
+        self._items: list[ItemStatus] = []
+        self._partials: list[str] = []
+
+    def snapshot(self) -> Snapshot:
+        by_directory = self._items_by_directory()
+        for directory, names in by_directory.items():
+            self._look_at(self._listing(directory), names)
+        counts, total = self._counts, sum(self._counts.values())
+        rate = sum(diary.rate for name, diary in self._diaries.items() if self._gone.get(name) is False)
+        unfinished = counts[State.FREE] + counts[State.STALE] + counts[State.RUNNING]
+        return Snapshot(
+            self._run.directory, total, counts[State.DONE], counts[State.FAILED], counts[State.SKIPPED],
+            counts[State.RUNNING], counts[State.STALE], counts[State.FREE], rate,
+            unfinished / rate if rate and unfinished else None, self._items, self._instances(), self._partials,
+        )  # fmt: skip
+
+    def _items_by_directory(self) -> dict[str, set[str]]:
+        """The names of the finals of the current plans; in open directories those that the journals know."""
+        found: dict[str, set[str]] = {}
+        plans = Plans(self._run)
+        for plan in plans.current():
+            finals = self._open_items(plan) if plan.is_open else plans.items(plan)
+            for final in finals:
+                directory, name = os.path.split(self._run.absolute(final))
+                found.setdefault(directory, set()).add(name)
+            if plan.is_open:
+                self._add_tried(self._run.absolute(plan.directories[0]), found)
+        return found
+
+    def _open_items(self, plan: Plan) -> set[str]:
+        items = set().union(*(diary.items for diary in self._diaries.values()))
+        return {item for item in items if os.path.dirname(item) == plan.directories[0].removesuffix(".")}
+
+    def _add_tried(self, directory: str, found: dict[str, set[str]]) -> None:
+        names = found.setdefault(directory, set())
+        names |= {name for name, files in self._listing(directory).items.items() if not files.done and files.highest}
+
+    def _listing(self, directory: str) -> Listing:
+        try:
+            return read_listing(directory, self._run.disk.list(directory))
+        except OSError as error:
+            if error.errno in ABSENT:
+                return read_listing(directory, [])
+            raise
+
+    def _look_at(self, listing: Listing, names: set[str]) -> None:
+        for name in names:
+            files = listing.files(name)
+            if files.done:
+                self._counts[State.DONE] += 1
+            elif not files.highest:
+                self._counts[State.FREE] += 1
+            else:
+                self._look_closer(Slot(listing.directory, name), files)
+        for name, files in listing.items.items():
+            self._partials += [
+                self._run.relative(Slot(listing.directory, name).partial(k)) for k in sorted(files.partials)
+            ]
+
+    def _look_closer(self, slot: Slot, files: Files) -> None:
+        ended = {attempt: self._ended(slot, attempt) for attempt in needed_attempts(files)}
+        finding = decide(files, ended, self._settings.max_attempts)
+        item = self._run.relative(slot.final)
+        if finding.state is State.CLAIMED:
+            self._look_at_owner(slot, item, finding.attempt)
+            return
+        self._counts[finding.state] += 1
+        if finding.state is not State.DONE and finding.last is not None:
+            last = finding.last
+            error, trace = last.exception or last.outcome.value, last.traceback
+            state, attempt = finding.state, finding.attempt
+            self._items.append(ItemStatus(item, state, attempt, "", last.host, last.pid, None, error, trace))
+
+    def _look_at_owner(self, slot: Slot, item: str, attempt: int) -> None:
+        owner = self._owner(slot.claim(attempt))
+        gone = owner is not None and identity.is_gone(owner.identity)
+        state = State.STALE if gone else State.RUNNING
+        self._counts[state] += 1
+        if owner is None:
+            self._items.append(ItemStatus(item, state, attempt, error="its owner is not known"))
+            return
+        who = owner.identity
+        seconds = None if gone else self._seconds_in_work(owner, item)
+        self._items.append(ItemStatus(item, state, attempt, owner.file_name, who.host, who.pid, seconds))
+
+    def _seconds_in_work(self, owner: Record, item: str) -> float | None:
+        diary = self._diaries.get(owner.file_name)
+        claimed = diary.open.get(item) if diary else None
+        if claimed is None:
+            return None
+        if identity.shares_processes(owner.identity):
+            return max(0.0, self._run.clock.wall() - claimed[0])
+        latest = self._records.get(owner.file_name, owner)
+        return max(0.0, (latest.beat.seconds if latest.beat else 0) - claimed[1])
+
+    def _owner(self, path: str) -> Record | None:
+        try:
+            return decode(self._run.disk.read(path) or b"")
+        except (OSError, Unreadable):
+            return None
+
+    def _ended(self, slot: Slot, attempt: int) -> Ended:
+        try:
+            return ended_files.decode(self._run.disk.read(slot.ended(attempt)) or b"")
+        except OSError as error:
+            return Ended(Outcome.UNREADABLE, exception=str(error))
+
+    def _read_diaries(self) -> dict[str, _Diary]:
+        found: dict[str, _Diary] = {}
+        for entry in self._run.disk.list(self._run.logs):
+            if entry.name.endswith(".jsonl"):
+                diary = found[entry.name.removesuffix(".jsonl")] = _Diary()
+                for event in read_journal(f"{self._run.logs}/{entry.name}"):
+                    diary.add(event)
+        return found
+
+    def _instances(self) -> list[InstanceStatus]:
+        found = []
+        for name, record in sorted(self._records.items()):
+            diary = self._diaries.get(name, _Diary())
+            who = record.identity
+            found.append(InstanceStatus(name, who.host, who.pid, self._gone[name], diary.done, diary.failed))
+        return found

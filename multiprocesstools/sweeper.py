@@ -1,0 +1,88 @@
+"""Cleaning up a whole run: one sweep, or several while silent owners on other machines are observed.
+
+Guarantee: the one of `claims.sweep`. The sweeper takes part as an instance with a beat, because only an instance can
+tell silence from its own trouble; a dry run takes no part and changes nothing.
+"""
+
+import uuid
+from collections.abc import Callable
+
+from multiprocesstools.claims import identity
+from multiprocesstools.claims.instance import Instance, Rules
+from multiprocesstools.claims.record import Record
+from multiprocesstools.claims.sweep import Report, sweep
+from multiprocesstools.journal import read_journal
+from multiprocesstools.member import Member
+from multiprocesstools.plans import Plans
+from multiprocesstools.run import Run, Settings
+
+NAME = "cleanup"
+
+Watcher = Callable[[float, Report], None]
+"""Told while owners are observed: seconds so far, and what still waits."""
+
+
+def preview(run: Run, *, force: bool = False) -> Report:
+    """What a sweep would do now, without observing anybody. Nothing is changed."""
+    settings = run.find().settings() or Settings()
+    rules = Rules(settings.beat_seconds, settings.patience_seconds, settings.max_attempts)
+    own = Record(uuid.uuid4().hex, NAME, 0, identity.current(), run.clock.wall())
+    return _pass(run, Instance(run.raw, run.clock, run.instances, own, rules), force=force, dry_run=True)
+
+
+def clean_up(
+    run: Run, *, force: bool = False, observe: Watcher | None = None, say: Callable[[str], None] = lambda text: None
+) -> Report:
+    """Sweep the run. With `observe` it stays until every silent owner has beaten once or was silent past patience."""
+    if _is_clean(preview(run, force=force)):
+        return preview(run, force=force)
+    settings = run.settings() or Settings()
+    rules = Rules(settings.beat_seconds, settings.patience_seconds, settings.max_attempts)
+    member = Member(run, NAME, rules, (), say)
+    try:
+        report = _pass(run, member.instance, force=force)
+        if observe is not None and not force:
+            _observe(run, member, settings, report, observe)
+        for path in (*report.removed, *report.ended):
+            member.journal.add("swept", path=run.relative(path))
+        return report
+    finally:
+        member.leave()
+
+
+def _observe(run: Run, member: Member, settings: Settings, report: Report, observe: Watcher) -> None:
+    """Repeat the pass each beat until nothing is left that observation could decide."""
+    began = run.clock.elapsed()
+    pause = min(1.0, settings.beat_seconds / 2)
+    while report.undecided and run.clock.elapsed() - began <= settings.patience_seconds + 3 * settings.beat_seconds:
+        run.clock.sleep(pause)
+        latest = _pass(run, member.instance)
+        report.removed += latest.removed
+        report.ended += latest.ended
+        report.waiting, report.partials, report.unreadable = latest.waiting, latest.partials, latest.unreadable
+        observe(run.clock.elapsed() - began, report)
+
+
+def _is_clean(report: Report) -> bool:
+    return not (report.removed or report.ended or report.undecided)
+
+
+def _pass(run: Run, me: Instance, *, force: bool = False, dry_run: bool = False) -> Report:
+    directories = Plans(run).directories()
+    placeholders = _placeholders(run)
+    return sweep(me, run.instances, directories, placeholders=placeholders, force=force, dry_run=dry_run)
+
+
+def _placeholders(run: Run) -> set[str]:
+    """The placeholders that journals know of, and that were not removed by their owner as far as these know."""
+    found: set[str] = set()
+    for entry in run.disk.list(run.logs):
+        if entry.name.endswith(".jsonl"):
+            open_ones: dict[object, str] = {}
+            for event in read_journal(f"{run.logs}/{entry.name}"):
+                if event["event"] == "placeholder" and isinstance(event.get("path"), str):
+                    open_ones[event.get("item")] = event["path"]
+                elif event["event"] in ("done", "dropped", "lost"):
+                    open_ones.pop(event.get("item"), None)
+            found.update(open_ones.values())
+    return found
