@@ -16,6 +16,7 @@ from multiprocesstools.claims.claim import Expelled, Refusal
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.instance import Rules
+from multiprocesstools.claims.publish import discard
 from multiprocesstools.claims.slots import Files, Slot
 from multiprocesstools.claims.survey import Finding
 from multiprocesstools.errors import HelperClosed, RunDirectoryUnusable
@@ -125,7 +126,12 @@ class Crew:
     def _die(self) -> None:
         """The process is about to be killed by a signal."""
         self._voice.close()
+        instance = self._member.instance
         try:
+            if instance.pid == os.getpid():
+                for claim in instance.hands.claims():
+                    for path in claim.private:
+                        discard(instance, path)
             self.close()
         except OSError:
             return  # nothing more can be done; the process is proved gone in a moment

@@ -61,6 +61,7 @@ class Item:
         self._mark: tuple[Fate, str, bool] | None = None
         self._uses_folder = False
         self._staging = self._member.instance.staging(claim)
+        claim.private = (*self._other_stagings(), self._staging)
         self._began = self._member.instance.clock.elapsed()
 
     # -- for the user
@@ -86,6 +87,7 @@ class Item:
         folder = self._member.instance.folder(self._claim)
         if not self._uses_folder:
             self._member.instance.disk.make_directory(folder)
+            self._claim.private += (folder,)
             self._uses_folder = True
         return Path(folder)
 
@@ -238,10 +240,8 @@ class Item:
         self, fate: Fate, outcome: Outcome, reason: str = "", trace: str = "", error: BaseException | None = None
     ) -> None:
         instance = self._member.instance
-        for staging in (*self._other_stagings(), self._staging):
-            discard(instance, staging)
-        if self._uses_folder:
-            discard(instance, instance.folder(self._claim))
+        for path in self._claim.private:
+            discard(instance, path)
         announced = self._claim.given_up
         end = instance.ended(outcome, exception=reason, traceback=trace, started=self._claim.started)
         claims.end(instance, self._claim, end)

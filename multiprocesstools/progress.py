@@ -80,6 +80,10 @@ class Progress:
 
     interval_seconds = float("inf")
 
+    def is_due(self) -> bool:
+        """Is it time for an update? Counting is not free."""
+        return False
+
     def start(self, tally: Tally) -> None:
         """The loop begins."""
 
@@ -97,6 +101,9 @@ class Told(Progress):
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
+
+    def is_due(self) -> bool:
+        return True
 
     def start(self, tally: Tally) -> None:
         self._listener(tally)
@@ -118,8 +125,11 @@ class Lines(Progress):
         self._first, self._latest = tally, time.monotonic()
         self._voice.say(f"{self._name}: {opening(tally)}")
 
+    def is_due(self) -> bool:
+        return time.monotonic() - self._latest >= self.interval_seconds
+
     def update(self, tally: Tally) -> None:
-        if time.monotonic() - self._latest >= self.interval_seconds:
+        if self.is_due():
             self._latest = time.monotonic()
             self._voice.say(f"{self._name}: {self._middle(tally)}")
 
@@ -138,7 +148,7 @@ class Lines(Progress):
 class Bar(Lines):
     """The same with a bar in between."""
 
-    interval_seconds = 1.0
+    interval_seconds = 0.2
 
     def start(self, tally: Tally) -> None:
         super().start(tally)
@@ -155,6 +165,7 @@ class Bar(Lines):
         self._voice.show_bar(bar)
 
     def update(self, tally: Tally) -> None:
+        self._latest = time.monotonic()
         completed = tally.total - tally.open
         self._bar.update(self._task, completed=completed, note=_note(tally))
 

@@ -17,7 +17,7 @@ class Claim:
     """Attempt `attempt` at an item, won by this instance. `started` is the wall clock.
 
     `lost`: another instance was seen to have taken the item over. `given_up`: the attempt was declared over while the
-    work went on (a signal), so that somebody else may begin.
+    work went on (a signal), so that somebody else may begin. `private`: the files and folders it may have written.
     """
 
     slot: Slot
@@ -27,6 +27,7 @@ class Claim:
     given_up: bool = False
     signed: bool = False
     placeholder: str = ""
+    private: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

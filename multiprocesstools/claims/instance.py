@@ -130,9 +130,12 @@ class Instance:
         if not self.overdue():
             return
         self._warn_of_loss()
-        if not self.beat():
-            silent = self.clock.elapsed() - self.last_beat
-            raise OSError(errno.ETIMEDOUT, f"no beat could be written for {silent:.0f} s", self.path)
+        end = self.clock.elapsed() + self.rules.patience_seconds
+        while not self.beat():
+            if self.clock.elapsed() >= end:
+                silent = self.clock.elapsed() - self.last_beat
+                raise OSError(errno.ETIMEDOUT, f"no beat could be written for {silent:.0f} s", self.path)
+            self.clock.sleep(min(1.0, self.rules.beat_seconds))
         self.look_at_hands(self.disk)
 
     def look_at_hands(self, disk: Disk) -> None:
