@@ -5,6 +5,7 @@ instance of its own. An instance that was expelled (a forced sweep) joins anew i
 """
 
 import os
+import signal
 import threading
 import traceback as tracebacks
 from collections import deque
@@ -18,8 +19,9 @@ from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.instance import Rules
 from multiprocesstools.claims.publish import discard
 from multiprocesstools.claims.slots import Files, Slot
-from multiprocesstools.claims.survey import Finding
+from multiprocesstools.claims.survey import Finding, State
 from multiprocesstools.errors import HelperClosed, RunDirectoryUnusable
+from multiprocesstools.journal import peak_memory_bytes
 from multiprocesstools.member import Member
 from multiprocesstools.progress import Voice
 from multiprocesstools.run import Run
@@ -48,7 +50,7 @@ class Crew:
         self._loggers, self._voice, self.say = loggers, voice, voice.say
         self._lock, self._pid = threading.RLock(), os.getpid()
         self._closed = False
-        self.guard = Guard(self.give_up_all, self._die)
+        self.guard = Guard(self)
         self._member = Member(run, name, rules, loggers, voice.say)
 
     def member(self) -> Member:
@@ -80,58 +82,95 @@ class Crew:
         for _ in range(_MOST_REJOINS):
             member = self.member()
             try:
-                taken = claims.take(member.instance, slot, files, look=look, in_place=in_place)
+                taken = self._take(member, slot, files, look, in_place)
             except Expelled:
                 continue
-            if isinstance(taken, Claim):
-                member.journal.add("claimed", item=member.item_name(slot), attempt=taken.attempt)
+            if isinstance(taken, Claim) and taken.given_up:  # a signal came meanwhile, and the user's handler returned
+                member.instance.hands.leave(slot)
+                return Refusal(Finding(State.FREE, taken.attempt))
             return taken
         raise HelperClosed(self.name)
+
+    def _take(self, member: Member, slot: Slot, files: Files | None, look: bool, in_place: bool) -> Claim | Refusal:
+        """Take, with signals waiting. One that ends the work leaves nothing in hand that nobody will ever settle."""
+        taken: Claim | Refusal | None = None
+        try:
+            with self.guard.critical():
+                taken = claims.take(member.instance, slot, files, look=look, in_place=in_place)
+                if isinstance(taken, Claim):
+                    member.journal.add("claimed", item=member.item_name(slot), attempt=taken.attempt)
+            return taken
+        except BaseException:
+            if isinstance(taken, Claim):
+                member.instance.hands.leave(slot)
+            raise
 
     def assess(self, slot: Slot) -> Finding:
         """The state of an item, from a fresh listing."""
         instance = self.member().instance
         return claims.assess(instance, slot, instance.look(slot))
 
-    def give_up_all(self) -> None:
-        """Declare all that is held dropped, at once; the work on it may still go on."""
+    # -- when a signal comes, and at the end
+
+    def interrupted(self, number: int) -> None:
+        """Note the signal in the journal."""
+        if self._member.instance.pid == os.getpid():
+            self._member.journal.add("interrupted", signal=signal.Signals(number).name)
+
+    def give_up_all(self, *, in_place: bool = True) -> None:
+        """Declare what is held dropped, at once; the work on it may still go on.
+
+        What is being written in place cannot be dropped while the work goes on, because nobody could tell then whether
+        the final is complete: `in_place=False` leaves it alone.
+        """
         member = self._member
         if member.instance.pid != os.getpid():
             return
-        for claim in member.instance.hands.claims():
-            try:
-                if claim.signed:
-                    direct.retract(member.instance, claim)
-                claims.give_up(member.instance, claim, member.instance.ended(Outcome.DROPPED, started=claim.started))
-            except OSError:
-                continue  # no server: others will see the silence
-            member.journal.add("dropped", item=member.item_name(claim.slot), attempt=claim.attempt)
+        for claim in _in_work(member):
+            if not claim.given_up and (in_place or not claim.signed):
+                self._give_up(member, claim)
         member.journal.flush()
+
+    def _give_up(self, member: Member, claim: Claim) -> None:
+        instance = member.instance
+        try:
+            if claim.signed:
+                direct.retract(instance, claim)
+            claims.give_up(instance, claim, instance.ended(Outcome.DROPPED, started=claim.started))
+        except OSError:
+            return  # no server: others will see the silence
+        if claim.given_up:
+            seconds = round(max(0.0, instance.clock.wall() - claim.started), 3)
+            item, rss = member.item_name(claim.slot), peak_memory_bytes()
+            member.journal.add("dropped", item=item, attempt=claim.attempt, seconds=seconds, rss=rss)
 
     def close(self) -> None:
         """End the membership. What a forked child inherited is only let go."""
+        if self._member.instance.pid != os.getpid():
+            self._closed = True  # without the lock, which a thread of the parent may have held at the fork
+            self._member.forsake()
+            return
         with self._lock:
             if self._closed:
                 return
             self._closed = True
-        if self._member.instance.pid != os.getpid():
-            self._member.forsake()
-            return
         with self.guard.critical():
             self.give_up_all()
-            for claim in self._member.instance.hands.claims():
-                self._member.instance.hands.leave(claim.slot)
+            for claim in _in_work(self._member):
+                self._let_go(claim)
             self._member.leave()
 
-    def _die(self) -> None:
+    def _let_go(self, claim: Claim) -> None:
+        """Nobody will settle this attempt: remove what it has written."""
+        instance = self._member.instance
+        discard(instance, instance.staging(claim))
+        discard(instance, instance.folder(claim))
+        instance.hands.leave(claim.slot)
+
+    def die(self) -> None:
         """The process is about to be killed by a signal."""
         self._voice.close()
-        instance = self._member.instance
         try:
-            if instance.pid == os.getpid():
-                for claim in instance.hands.claims():
-                    for path in claim.private:
-                        discard(instance, path)
             self.close()
         except OSError:
             return  # nothing more can be done; the process is proved gone in a moment
@@ -139,7 +178,7 @@ class Crew:
     def _join_anew(self) -> Member:
         if self._pid != os.getpid():  # a thread of the parent may have held the lock at the fork
             self._lock, self._pid = threading.RLock(), os.getpid()
-            self.guard = Guard(self.give_up_all, self._die)
+            self.guard = Guard(self)
         with self._lock:
             old = self._member
             if old.instance.pid == os.getpid() and not old.instance.expelled:
@@ -150,6 +189,13 @@ class Crew:
             except FileNotFoundError as error:
                 raise RunDirectoryUnusable(self.run.directory, "it is not there any more") from error
             return self._member
+
+
+def _in_work(member: Member) -> list[Claim]:
+    """What is held; without attempts that have ended already and whose ended-file still has to be written."""
+    hands = member.instance.hands
+    over = {claim for claim, _ in hands.owed()}
+    return [claim for claim in hands.claims() if claim not in over]
 
 
 def failure_of(item: str, attempt: int, error: BaseException) -> Failure:

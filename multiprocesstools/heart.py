@@ -1,21 +1,26 @@
 """The thread that beats: once per `beat_seconds` it does the duties of an instance, and writes the journal in between.
 
-Guarantee: a duty that raises OSError does not stop the heart. Condition: the interpreter lock is given up now and then;
+Guarantee: a duty that raises does not stop the heart. Condition: the interpreter lock is given up now and then;
 a C call that holds it for longer than patience looks like death to others.
 """
 
 import threading
 import time
+import traceback
 from collections.abc import Callable
 
-from multiprocesstools.journal import FLUSH_SECONDS, Journal
+from multiprocesstools.journal import Journal
 
 
 class Heart:
     """A daemon thread with one duty per beat."""
 
-    def __init__(self, beat_seconds: float, duty: Callable[[], None], journal: Journal) -> None:
-        self._beat_seconds, self._duty, self._journal = beat_seconds, duty, journal
+    def __init__(
+        self, beat_seconds: float, duty: Callable[[], None], journal: Journal, say: Callable[[str], None]
+    ) -> None:
+        """`say` is told once of a duty that is broken."""
+        self._beat_seconds, self._duty, self._journal, self._say = beat_seconds, duty, journal, say
+        self._complained = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="multiprocesstools-heart", daemon=True)
 
@@ -33,8 +38,9 @@ class Heart:
         next_beat = time.monotonic() + self._beat_seconds
         while not self._stopped.is_set():
             if self._journal.waiting.wait(max(0.0, next_beat - time.monotonic())):
-                self._stopped.wait(min(FLUSH_SECONDS, max(0.0, next_beat - time.monotonic())))
-                self._journal.flush()
+                due = self._journal.due_in_seconds()
+                self._stopped.wait(min(due, max(0.0, next_beat - time.monotonic())))
+                self._journal.flush_if_due()
             if time.monotonic() >= next_beat and not self._stopped.is_set():
                 next_beat = time.monotonic() + self._beat_seconds
                 self._do()
@@ -44,3 +50,11 @@ class Heart:
             self._duty()
         except OSError:
             return  # a server that does not answer; the next beat tries again
+        except Exception:
+            self._complain(traceback.format_exc())
+
+    def _complain(self, trace: str) -> None:
+        """A duty is broken, most likely a progress function of the user. Said once: the beat is what matters."""
+        if not self._complained:
+            self._complained = True
+            self._say(f"something fails at each beat:\n{trace}")

@@ -1,8 +1,9 @@
 """The journal of an instance: one JSON object a line, what it did and when, by its own clock.
 
-Events: started, claimed, done, failed, dropped, interrupted, skipped, taken over, lost, overdue, moved aside, litter,
-swept, ended. Every line has `time` (the owner's wall clock), `at` (seconds since it started), `event` and `host`;
-lines of an item also `item`, `attempt`, and at its end `seconds` and `rss` (highest memory so far, bytes).
+Events: started, interrupted (with the `signal`), claimed, placeholder, done, failed, dropped, skipped, taken over,
+lost, overdue, moved aside, litter, swept, ended. Every line has `time` (the owner's wall clock), `at` (seconds since it
+started), `event` and `host`; lines of an item also `item`, `attempt`, and at its end `seconds` and `rss` (highest
+memory so far, bytes).
 
 Guarantee: one writer; lines are gathered and written in one call, at most one call a second, so a killed process loses
 its last second at most; a reader skips what is torn. A full disk stops the journal and never the work.
@@ -30,8 +31,8 @@ class Journal:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
         self._clock, self._pid, self._host = instance.clock, instance.pid, instance.record.identity.host
         self._started = instance.started
-        self._lines: list[str] = []
-        self._flushed = 0.0
+        self._lines: list[bytes] = []
+        self._written = float("-inf")
         self._lock = threading.RLock()
         self.waiting = threading.Event()
 
@@ -40,29 +41,50 @@ class Journal:
         now = self._clock.elapsed()
         line = {"time": round(self._clock.wall(), 3), "at": round(now - self._started, 3), "event": event}
         text = json.dumps(line | facts | {"host": self._host}, default=str)
+        if self._is_inherited():
+            return
         with self._lock:
-            self._lines.append(text)
-            if now - self._flushed >= FLUSH_SECONDS:
-                self.flush()
-            elif len(self._lines) == 1:
+            self._lines.append(text.encode() + b"\n")
+            if not self.flush_if_due():
                 self.waiting.set()
 
     def flush(self) -> None:
-        """Write what was gathered, in one call. A forked child writes nothing of its parent's."""
+        """Write what was gathered, in one call."""
+        if self._is_inherited():
+            return
         with self._lock:
-            if not self._lines or os.getpid() != self._pid or self._descriptor < 0:
-                return
-            data = ("\n".join(self._lines) + "\n").encode()
-            self._flushed = self._clock.elapsed()
-            try:
-                os.write(self._descriptor, data)
-            except OSError:
-                del self._lines[:-_MOST_LINES]
-                return
-            self._lines.clear()
-            self.waiting.clear()
+            if self._lines and self._descriptor >= 0:
+                self._write(b"".join(self._lines))
+
+    def flush_if_due(self) -> bool:
+        """Write what was gathered, unless the last write was a moment ago."""
+        if self.due_in_seconds() > 0:
+            return False
+        self.flush()
+        return True
+
+    def due_in_seconds(self) -> float:
+        """How long the next write should wait."""
+        return max(0.0, self._written + FLUSH_SECONDS - self._clock.elapsed())
+
+    def _write(self, data: bytes) -> None:
+        """What a full disk does not take is kept for the next time, as far as memory should hold it."""
+        self._written = self._clock.elapsed()
+        try:
+            count = os.write(self._descriptor, data)
+        except OSError:
+            del self._lines[:-_MOST_LINES]
+            return
+        self._lines[:] = [data[count:]] if count < len(data) else []
+        self.waiting.clear()
+
+    def _is_inherited(self) -> bool:
+        """A forked child writes nothing of its parent's, and must not wait for a lock that no thread of it holds."""
+        return os.getpid() != self._pid
 
     def close(self) -> None:
+        if self._is_inherited():
+            return
         with self._lock:
             self.flush()
             descriptor, self._descriptor = self._descriptor, -1

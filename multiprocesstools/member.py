@@ -34,7 +34,7 @@ class Member:
         self.stop_requested = False
         self.at_beat: list[Callable[[], None]] = []
         self.journal.add("started", pid=own.identity.pid, name=own.name, number=own.number, id=own.id)
-        self._heart = Heart(rules.beat_seconds, self._tend, self.journal)
+        self._heart = Heart(rules.beat_seconds, self._tend, self.journal, say)
         self._heart.start()
 
     def check_filesystem(self, directory: str) -> None:

@@ -11,48 +11,59 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_END_THE_WORK = (signal.SIG_DFL, signal.default_int_handler)
+
+
+class Holder(Protocol):
+    """Whoever holds claims."""
+
+    def interrupted(self, number: int) -> None:
+        """A signal has come."""
+
+    def give_up_all(self, *, in_place: bool = True) -> None:
+        """Drop what is held; without `in_place` not what is being written in place, because the work may go on."""
+
+    def die(self) -> None:
+        """The process is about to be killed by the signal."""
 
 
 class Guard:
     """The signal handlers of one helper."""
 
-    def __init__(self, give_up: Callable[[], None], leave: Callable[[], None]) -> None:
-        """`give_up` drops what is held; `leave` ends the membership when the signal is about to kill the process."""
-        self._give_up, self._leave = give_up, leave
-        self._pid = os.getpid()
-        self._previous: dict[int, Any] = {}
+    def __init__(self, holder: Holder) -> None:
+        self._holder = holder
+        self._installed: _Handlers | None = None
         self._entered = self._critical = 0
-        self._pending: tuple[int, FrameType | None] | None = None
+        self._pending: tuple[_Handlers, int, FrameType | None] | None = None
         self.signalled: int | None = None
 
     def enter(self) -> None:
         """Install the handlers, if this is the main thread and nobody has entered yet."""
+        if self._entered == 0:
+            self.signalled = None
         if not _is_main():
             return
         self._entered += 1
         if self._entered == 1:
-            self.signalled, self._pid = None, os.getpid()
-            for number in SIGNALS:
-                self._install(number)
+            self._installed = _Handlers(self._handle)
+            self._installed.install()
 
     def leave(self) -> None:
         """Put the user's handlers back, unless somebody else has installed others meanwhile."""
         if not _is_main() or not self._entered:
             return
         self._entered -= 1
-        if self._entered == 0:
-            for number in list(self._previous):
-                if signal.getsignal(number) == self._handle:
-                    signal.signal(number, self._previous[number])
-                del self._previous[number]
+        if self._entered == 0 and self._installed is not None:
+            self._installed.remove()
+            self._installed = None
 
     @contextmanager
     def critical(self) -> Iterator[None]:
         """Let signals wait while claims change."""
-        if not self._previous or not _is_main():
+        if self._installed is None or not _is_main():
             yield
             return
         self._critical += 1
@@ -64,34 +75,87 @@ class Guard:
                 pending, self._pending = self._pending, None
                 self._act(*pending)
 
-    def _install(self, number: int) -> None:
-        previous = signal.getsignal(number)
-        if previous is not None and previous != signal.SIG_IGN:
-            self._previous[number] = previous
-            signal.signal(number, self._handle)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._pid:
-            self._pass_on(number, frame)
-        elif self._critical and self._pending is None:
-            self._pending = (number, frame)
+    def _handle(self, handlers: "_Handlers", number: int, frame: FrameType | None) -> None:
+        if self._critical and self._pending is None:
+            self._pending = (handlers, number, frame)
         else:
-            self._act(number, frame)
+            self._act(handlers, number, frame)
 
-    def _act(self, number: int, frame: FrameType | None) -> None:
+    def _act(self, handlers: "_Handlers", number: int, frame: FrameType | None) -> None:
+        """Give up, then pass the signal on, whatever the giving up has met."""
         self.signalled = number
-        self._give_up()
-        if self._previous.get(number) == signal.SIG_DFL:
-            self._leave()
-        self._pass_on(number, frame)
+        last = handlers.last(number)
+        try:
+            self._holder.interrupted(number)
+            self._holder.give_up_all(in_place=last in _END_THE_WORK)
+            if last == signal.SIG_DFL:
+                self._holder.die()
+        finally:
+            self._pass_on(handlers, number, frame)
 
-    def _pass_on(self, number: int, frame: FrameType | None) -> None:
-        previous = self._previous.get(number, signal.SIG_DFL)
-        if callable(previous):
-            previous(number, frame)
-        elif previous == signal.SIG_DFL:
+    def _pass_on(self, handlers: "_Handlers", number: int, frame: FrameType | None) -> None:
+        try:
+            handlers.pass_on(number, frame)
+        except BaseException:
+            self._holder.give_up_all()
+            raise
+
+
+class _Handlers:
+    """Our handlers for one stay, on top of those that were there. Whoever still calls them later gets these."""
+
+    def __init__(self, handle: Callable[["_Handlers", int, FrameType | None], None]) -> None:
+        self._do, self._pid, self._on = handle, os.getpid(), True
+        self._beneath: dict[int, Any] = {}
+
+    def install(self) -> None:
+        for number in SIGNALS:
+            handler = signal.getsignal(number)
+            if handler is not None and handler != signal.SIG_IGN:
+                self._beneath[number] = handler
+                signal.signal(number, self._handle)
+
+    def remove(self) -> None:
+        self._on = False
+        for number in self._beneath:
+            if signal.getsignal(number) == self._handle:
+                signal.signal(number, self._next(number))
+
+    def last(self, number: int) -> Any:
+        """What happens in the end, after the guards of other helpers."""
+        handler = self._next(number)
+        while (below := _owner(handler)) is not None:
+            handler = below._next(number)
+        return handler
+
+    def pass_on(self, number: int, frame: FrameType | None) -> None:
+        handler = self._next(number)
+        if callable(handler):
+            handler(number, frame)
+        elif handler == signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._is_on():
+            self._do(self, number, frame)
+        else:
+            self.pass_on(number, frame)
+
+    def _is_on(self) -> bool:
+        return self._on and self._pid == os.getpid()
+
+    def _next(self, number: int) -> Any:
+        """The handler beneath, leaving out our own that were left or that a fork has inherited."""
+        handler = self._beneath[number]
+        while (below := _owner(handler)) is not None and not below._is_on():
+            handler = below._beneath[number]
+        return handler
+
+
+def _owner(handler: Any) -> _Handlers | None:
+    owner = getattr(handler, "__self__", None)
+    return owner if isinstance(owner, _Handlers) else None
 
 
 def _is_main() -> bool:

@@ -176,17 +176,19 @@ class _Look:
 
     def _look_at(self, listing: Listing, names: set[str]) -> None:
         for name in names:
-            files = listing.files(name)
-            if files.done:
-                self._counts[State.DONE] += 1
-            elif not files.highest:
-                self._counts[State.FREE] += 1
-            else:
-                self._look_closer(Slot(listing.directory, name), files)
+            self._look_at_item(Slot(listing.directory, name), listing.files(name))
         for name, files in listing.items.items():
             self._partials += [
                 self._run.relative(Slot(listing.directory, name).partial(k)) for k in sorted(files.partials)
             ]
+
+    def _look_at_item(self, slot: Slot, files: Files) -> None:
+        if files.done:
+            self._counts[State.DONE] += 1
+        elif not files.highest:
+            self._counts[State.FREE] += 1
+        else:
+            self._look_closer(slot, files)
 
     def _look_closer(self, slot: Slot, files: Files) -> None:
         ended = {attempt: self._ended(slot, attempt) for attempt in needed_attempts(files)}
@@ -203,7 +205,11 @@ class _Look:
             self._items.append(ItemStatus(item, state, attempt, "", last.host, last.pid, None, error, trace))
 
     def _look_at_owner(self, slot: Slot, item: str, attempt: int) -> None:
-        owner = self._owner(slot.claim(attempt))
+        data = self._read(slot.claim(attempt))
+        if data is None:  # the item was finished between the listing and this look
+            self._look_at_item(slot, self._listing(slot.directory).files(slot.name))
+            return
+        owner = _owner(data)
         gone = owner is not None and identity.is_gone(owner.identity)
         state = State.STALE if gone else State.RUNNING
         self._counts[state] += 1
@@ -224,11 +230,12 @@ class _Look:
         latest = self._records.get(owner.file_name, owner)
         return max(0.0, (latest.beat.seconds if latest.beat else 0) - claimed[1])
 
-    def _owner(self, path: str) -> Record | None:
+    def _read(self, path: str) -> bytes | None:
+        """The content; None when missing; nothing where it cannot be read."""
         try:
-            return decode(self._run.disk.read(path) or b"")
-        except (OSError, Unreadable):
-            return None
+            return self._run.disk.read(path)
+        except OSError:
+            return b""
 
     def _ended(self, slot: Slot, attempt: int) -> Ended:
         try:
@@ -252,3 +259,10 @@ class _Look:
             who = record.identity
             found.append(InstanceStatus(name, who.host, who.pid, self._gone[name], diary.done, diary.failed))
         return found
+
+
+def _owner(data: bytes) -> Record | None:
+    try:
+        return decode(data)
+    except Unreadable:
+        return None

@@ -122,8 +122,8 @@ def declare_over(me: Instance, slot: Slot, attempt: int, verdict: Verdict) -> No
         left = me.hands.has_left(slot, attempt) or me.ended(Outcome.DROPPED, exception="left without a word")
         me.write_ended(slot, attempt, left)
         return
-    me.write_ended(slot, attempt, me.ended(_outcome_of(verdict), exception=_words(verdict)))
-    me.notice("taken over", slot, attempt, owner=verdict.owner, sight=verdict.sight.value)
+    if me.write_ended(slot, attempt, me.ended(_outcome_of(verdict), exception=_words(verdict))):
+        me.notice("taken over", slot, attempt, owner=verdict.owner, sight=verdict.sight.value)
 
 
 def _outcome_of(verdict: Verdict) -> Outcome:

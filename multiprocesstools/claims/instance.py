@@ -179,10 +179,10 @@ class Instance:
             outcome, exception, traceback, own.identity.host, own.identity.pid, started, self.clock.wall(), own.id
         )
 
-    def write_ended(self, slot: Slot, attempt: int, end: Ended, disk: Disk | None = None) -> None:
-        """Create X_k; one that is there already is fine. OSError when there is no room."""
+    def write_ended(self, slot: Slot, attempt: int, end: Ended, disk: Disk | None = None) -> bool:
+        """Create X_k. False: one that is there already, which is fine. OSError when there is no room."""
         data, private = ended_files.encode(end), self.private(slot.directory)
-        create_whole(disk or self.disk, slot.ended(attempt), data, private, durable=self.rules.durable)
+        return create_whole(disk or self.disk, slot.ended(attempt), data, private, durable=self.rules.durable)
 
     def pay(self, claim: Claim, end: Ended, disk: Disk | None = None) -> None:
         """Write the end of an attempt that was left; keep the item in hand and owe the file when that fails."""

@@ -45,7 +45,7 @@ class Finding:
 
 
 def needed_attempts(files: Files) -> list[int]:
-    """The attempts whose ended-files must be read before `decide`: those after the last retry, and the highest."""
+    """The attempts whose ended-files must be read before `decide`: those after the last retry."""
     if files.done:
         return []
     return sorted(k for k in files.ended if k > files.last_retry)
@@ -63,7 +63,7 @@ def decide(files: Files, ended: Mapping[int, Ended], max_attempts: int) -> Findi
     last = ended.get(highest)
     if is_set_aside(ended, files.last_retry, max_attempts):
         return Finding(State.FAILED, highest, last)
-    if last is not None and last.outcome is Outcome.SKIPPED:
+    if last is not None and last.outcome is Outcome.SKIPPED and highest > files.last_retry:
         return Finding(State.SKIPPED, highest, last)
     return Finding(State.FREE, highest, last)
 

@@ -23,12 +23,13 @@ from multiprocesstools.claims.slots import PRIVATE_SUFFIX, Files, Listing, Slot,
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Something that was left alone: its path, why, and whose it is. `decided`: observing longer changes nothing,
-    because the owner was seen alive, or was silent past patience already and only --force goes further."""
+    """Something that was left alone: its path, why, and whose it is. `alive`: the owner was seen to live. `decided`:
+    observing longer changes nothing, because of that, or because only --force goes further."""
 
     path: str
     reason: str
     owner: Record | None
+    alive: bool
     decided: bool
 
 
@@ -41,6 +42,11 @@ class Report:
     waiting: list[Waiting] = field(default_factory=list)
     partials: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+
+    @property
+    def doubtful(self) -> list[Waiting]:
+        """What belongs to owners that are not known to live."""
+        return [waiting for waiting in self.waiting if not waiting.alive]
 
     @property
     def undecided(self) -> list[Waiting]:
@@ -188,15 +194,17 @@ class _Pass:
     # -- effects
 
     def _wait(self, path: str, verdict: Verdict, what: str) -> None:
-        decided = verdict.beating or verdict.sight is Sight.SILENT or self._lives_here(verdict)
-        self.report.waiting.append(Waiting(path, self._reason(what, verdict), verdict.owner, decided))
+        alive = verdict.beating or self._lives_here(verdict)
+        decided = alive or verdict.sight is Sight.SILENT
+        self.report.waiting.append(Waiting(path, self._reason(what, verdict, alive), verdict.owner, alive, decided))
 
-    def _reason(self, what: str, verdict: Verdict) -> str:
+    @staticmethod
+    def _reason(what: str, verdict: Verdict, alive: bool) -> str:
         if verdict.owner is None:
             return f"{what} of an unknown owner"
         own = verdict.owner
         whose = f"{what} of {own.file_name} (process {own.identity.pid} on {own.identity.host})"
-        if verdict.beating or self._lives_here(verdict):
+        if alive:
             return f"{whose}, which is alive"
         if verdict.sight is Sight.SILENT:
             return f"{whose}, silent for {verdict.silent_seconds:.0f} s"

@@ -23,7 +23,7 @@ def cleanup(directory: str, as_json: bool, dry_run: bool, force: bool, no_wait: 
 
     What provably dead instances left is removed at once. Owners on other machines that give no sign of life are
     observed for the run's patience; --force takes the user's word that they are dead. Never touched: a live claim, a
-    final. Exit code: 0 clean, 3 something waits (it is named).
+    final. Exit code: 0 clean, 3 something waits for --force (it is named).
     """
     run = open_run(directory)
     relative = Relative(run.directory)
@@ -38,9 +38,9 @@ def cleanup(directory: str, as_json: bool, dry_run: bool, force: bool, no_wait: 
         print_json(_as_dict(report))
     else:
         click.echo(sweep_text(report, dry_run=dry_run, relative=relative))
-        if report.waiting and not force:
+        if report.doubtful and not force:
             click.echo("if you know that these owners are dead: --force (after a look with --dry-run --force)")
-    return UNFINISHED if report.waiting else ALL_DONE
+    return UNFINISHED if report.doubtful else ALL_DONE
 
 
 def _with_bar(run: Run) -> Report:

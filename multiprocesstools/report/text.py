@@ -100,11 +100,14 @@ def _sweep_lines(report: Report, dry_run: bool, relative: Relative) -> Iterator[
     if report.removed:
         yield f"{count(len(report.removed), 'file')} {would}removed:"
         yield from _paths(report.removed, relative)
-    if report.waiting:
+    if report.doubtful:
         yield "left alone:"
-        shown = report.waiting[:_MOST_LINES]
+        shown = report.doubtful[:_MOST_LINES]
         yield from (f"  {relative(waiting.path)}: {printable(waiting.reason)}" for waiting in shown)
-        yield from _more(len(report.waiting))
+        yield from _more(len(report.doubtful))
+    owners = [waiting.owner for waiting in report.waiting if waiting.alive and waiting.owner is not None]
+    for name, who in sorted({owner.file_name: owner.identity for owner in owners}.items()):
+        yield f"{printable(name)} (process {who.pid} on {printable(who.host)}) is alive; what it holds was left alone"
     if report.partials:
         yield "half written and moved aside; look at them and delete them yourself:"
         yield from _paths(report.partials, relative)

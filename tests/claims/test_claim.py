@@ -1,0 +1,323 @@
+"""One attempt: take -> publish | end, with every answer that a disk can give."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from multiprocesstools.claims.claim import Expelled, Refusal, end, give_up, take
+from multiprocesstools.claims.disk import Disk, PosixDisk
+from multiprocesstools.claims.ended import Ended, Outcome
+from multiprocesstools.claims.hands import Claim
+from multiprocesstools.claims.instance import Instance, Rules
+from multiprocesstools.claims.publish import Published, publish
+from multiprocesstools.claims.slots import Slot
+from multiprocesstools.claims.survey import State
+from multiprocesstools.errors import RunDirectoryUnusable
+from tests.claims.conftest import World
+from tests.disks import Faulty, OnlyWithinDirectories, fail_once
+
+KINDS = {"links": PosixDisk, "copies": OnlyWithinDirectories}
+
+
+@pytest.fixture(params=KINDS, ids=list(KINDS))
+def make(request: pytest.FixtureRequest) -> Callable[[], Disk]:
+    return KINDS[request.param]
+
+
+def won(answer: Claim | Refusal) -> Claim:
+    assert isinstance(answer, Claim), answer
+    return answer
+
+
+def refused(answer: Claim | Refusal) -> State:
+    assert isinstance(answer, Refusal), answer
+    return answer.state
+
+
+def write(me: Instance, claim: Claim, text: str = "result") -> list[tuple[str, str]]:
+    Path(me.staging(claim)).write_text(text)
+    return [(me.staging(claim), claim.slot.final)]
+
+
+def finish(me: Instance, slot: Slot, text: str = "result") -> Published:
+    claim = won(take(me, slot))
+    return publish(me, claim, write(me, claim, text))
+
+
+def fail(me: Instance, claim: Claim, outcome: Outcome = Outcome.FAILED) -> None:
+    end(me, claim, me.ended(outcome, exception="ValueError: x"))
+
+
+def test_an_item_is_won_once_and_published_without_leftovers(world: World, make: Callable[[], Disk]) -> None:
+    one, two = world.join(make()), world.join(make())
+    claim = won(take(one, world.slot()))
+    assert refused(take(two, world.slot())) is State.RUNNING
+    assert publish(one, claim, write(one, claim)) is Published.MINE
+    assert refused(take(two, world.slot())) is State.DONE
+    assert Path(world.slot().final).read_text() == "result"
+    assert world.hidden() == []
+
+
+def test_a_final_that_appears_before_the_claim_is_found_under_it(world: World, make: Callable[[], Disk]) -> None:
+    Path(world.slot().final).write_text("older")
+    assert refused(take(world.join(make()), world.slot())) is State.DONE
+    assert world.hidden() == []
+
+
+def test_a_failed_item_is_tried_again_and_then_set_aside(world: World, make: Callable[[], Disk]) -> None:
+    me = world.join(make())
+    for attempt in (1, 2, 3):
+        claim = won(take(me, world.slot()))
+        assert claim.attempt == attempt
+        fail(me, claim)
+    assert refused(take(me, world.slot())) is State.FAILED
+    assert not os.path.exists(world.slot().final)
+
+
+def test_success_after_failures_removes_all_attempts(world: World, make: Callable[[], Disk]) -> None:
+    me = world.join(make())
+    fail(me, won(take(me, world.slot())))
+    Path(world.slot().retry(1)).touch()
+    assert finish(me, world.slot()) is Published.MINE
+    assert world.hidden() == []
+
+
+@pytest.mark.parametrize("outcome", [Outcome.DROPPED, Outcome.INTERRUPTED])
+def test_dropped_attempts_do_not_count(world: World, outcome: Outcome) -> None:
+    me = world.join()
+    for _ in range(5):
+        fail(me, won(take(me, world.slot())), outcome)
+    assert won(take(me, world.slot())).attempt == 6
+
+
+def test_skipped_is_settled(world: World) -> None:
+    me = world.join()
+    fail(me, won(take(me, world.slot())), Outcome.SKIPPED)
+    assert refused(take(world.join(), world.slot())) is State.SKIPPED
+
+
+def test_the_item_of_a_dead_owner_is_taken_over_with_the_next_attempt(world: World, make: Callable[[], Disk]) -> None:
+    dead, heir = world.join(make()), world.join(make())
+    won(take(dead, world.slot()))
+    world.die(dead)
+    assert won(take(heir, world.slot())).attempt == 2
+    assert world.slot().ended(1).rpartition("/")[2] in world.hidden()
+
+
+def test_an_item_that_kills_its_owners_is_set_aside(world: World) -> None:
+    for _ in range(3):
+        victim = world.join()
+        won(take(victim, world.slot()))
+        world.die(victim)
+    assert refused(take(world.join(), world.slot())) is State.FAILED
+
+
+def test_a_zombie_never_replaces_the_new_owners_result(world: World, make: Callable[[], Disk]) -> None:
+    zombie, heir = world.join(make()), world.join(make())
+    late = won(take(zombie, world.slot()))
+    world.die(zombie)
+    assert finish(heir, world.slot(), "heir") is Published.MINE
+    inode = os.stat(world.slot().final).st_ino
+    assert publish(zombie, late, write(zombie, late, "zombie")) is Published.LOST
+    assert Path(world.slot().final).read_text() == "heir"
+    assert os.stat(world.slot().final).st_ino == inode
+    assert world.hidden() == []
+
+
+def test_a_zombie_that_is_first_counts_and_the_heir_loses(world: World) -> None:
+    zombie, heir = world.join(), world.join()
+    late = won(take(zombie, world.slot()))
+    world.die(zombie)
+    second = won(take(heir, world.slot()))
+    assert publish(zombie, late, write(zombie, late, "zombie")) is Published.MINE
+    assert publish(heir, second, write(heir, second, "heir")) is Published.LOST
+    assert Path(world.slot().final).read_text() == "zombie"
+    assert world.hidden() == []
+
+
+# -- lost replies
+
+
+@pytest.mark.parametrize("error", [FileExistsError(errno.EEXIST, "x"), OSError(errno.EIO, "x")], ids=["EEXIST", "EIO"])
+def test_a_claim_whose_reply_was_lost_is_recognised(world: World, error: OSError) -> None:
+    disk = Faulty()
+    me = world.join(disk)
+    fail_once(disk, "link", error, moment="after")
+    assert won(take(me, world.slot())).attempt == 1
+
+
+def test_a_copied_claim_whose_reply_was_lost_is_recognised(world: World) -> None:
+    disk = Faulty()
+    me = world.join(disk)
+    me.copies.add(world.slot().directory)
+    fail_once(disk, "create", FileExistsError(errno.EEXIST, "x"), moment="after")
+    assert won(take(me, world.slot())).attempt == 1
+
+
+@pytest.mark.parametrize("error", [FileExistsError(errno.EEXIST, "x"), OSError(errno.EIO, "x")], ids=["EEXIST", "EIO"])
+def test_a_publication_whose_reply_was_lost_is_ours(world: World, error: OSError) -> None:
+    disk = Faulty()
+    me = world.join(disk)
+    claim = won(take(me, world.slot()))
+    parts = write(me, claim)
+    fail_once(disk, "link", error, moment="after")
+    assert publish(me, claim, parts) is Published.MINE
+    assert world.hidden() == []
+
+
+def test_an_attempt_that_was_left_is_never_entered_again(world: World) -> None:
+    """Its ended-file is written at the next look, and the next attempt begins."""
+    disk = Faulty()
+    me = world.join(disk)
+    claim = won(take(me, world.slot()))
+    full = OSError(errno.ENOSPC, "full")
+    fail_once(disk, "create", full)
+    fail(me, claim)
+    assert me.hands.owed()
+    assert refused(take(me, world.slot())) is State.RUNNING  # still in hand: it owes its ended-file
+    me.tend()
+    assert not me.hands.owed()
+    assert won(take(me, world.slot())).attempt == 2
+
+
+def test_a_claim_made_by_a_call_that_raised_is_not_lost_for_ever(world: World) -> None:
+    disk = Faulty()
+    me = world.join(disk)
+
+    def interrupt(moment: str, verb: str, arguments: tuple[object, ...]) -> None:
+        if moment == "after" and verb == "link":
+            disk.hook = lambda *_: None
+            raise KeyboardInterrupt
+
+    disk.hook = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        take(me, world.slot())
+    assert os.path.exists(world.slot().claim(1))
+    assert finish(me, world.slot()) is Published.MINE
+
+
+def test_a_claim_that_was_overlooked_after_a_lost_reply_is_declared_over(world: World) -> None:
+    disk = Faulty()
+    me = world.join(disk)
+    fail_once(disk, "link", FileExistsError(errno.EEXIST, "x"), moment="after")
+    assert refused(take(me, world.slot(), look=False)) is State.RUNNING
+    assert won(take(me, world.slot(), me.look(world.slot()))).attempt == 2
+
+
+# -- what stands in the way
+
+
+def test_a_full_disk_at_the_claim_is_raised(world: World) -> None:
+    disk = Faulty()
+    me = world.join(disk)
+    fail_once(disk, "link", OSError(errno.ENOSPC, "full"))
+    with pytest.raises(OSError, match="full"):
+        take(me, world.slot())
+    assert won(take(me, world.slot())).attempt == 1
+
+
+@pytest.mark.parametrize("verb", ["sync", "link"])
+def test_a_full_disk_at_publication_keeps_the_claim_for_its_end(world: World, verb: str) -> None:
+    disk = Faulty()
+    me = world.join(disk, rules=Rules(1, 10, 3))
+    claim = won(take(me, world.slot()))
+    parts = write(me, claim)
+    fail_once(disk, verb, OSError(errno.EDQUOT, "quota"))
+    with pytest.raises(OSError, match="quota"):
+        publish(me, claim, parts)
+    assert not os.path.exists(world.slot().final)
+    fail(me, claim)
+    assert won(take(me, world.slot())).attempt == 2
+
+
+def test_a_directory_that_is_gone_is_said(world: World) -> None:
+    with pytest.raises(RunDirectoryUnusable, match="not there any more"):
+        take(world.join(), Slot(str(world.root / "missing"), "a"))
+
+
+def test_an_instance_whose_record_is_gone_must_join_anew(world: World) -> None:
+    me = world.join()
+    os.unlink(me.path)
+    with pytest.raises(Expelled):
+        take(me, world.slot())
+    assert me.expelled
+
+
+def test_a_staging_file_that_vanished_is_reported(world: World) -> None:
+    me = world.join()
+    claim = won(take(me, world.slot()))
+    assert publish(me, claim, [(me.staging(claim), world.slot().final)]) is Published.GONE
+
+
+# -- directories as finals
+
+
+def test_a_directory_is_published_by_a_rename_that_refuses_content(world: World) -> None:
+    one, two = world.join(), world.join()
+    first = won(take(one, world.slot("a.zarr")))
+    world.die(one)
+    second = won(take(two, world.slot("a.zarr")))
+    for me, claim in ((two, second), (one, first)):
+        os.mkdir(me.staging(claim))
+        Path(me.staging(claim), me.record.id).touch()
+    assert publish(two, second, [(two.staging(second), second.slot.final)]) is Published.MINE
+    assert publish(one, first, [(one.staging(first), first.slot.final)]) is Published.LOST
+    assert os.listdir(world.slot("a.zarr").final) == [two.record.id]
+    assert world.hidden() == []
+
+
+def test_an_empty_directory_is_never_published(world: World) -> None:
+    me = world.join()
+    claim = won(take(me, world.slot()))
+    os.mkdir(me.staging(claim))
+    with pytest.raises(OSError, match="never published"):
+        publish(me, claim, [(me.staging(claim), claim.slot.final)])
+    assert not os.path.exists(world.slot().final)
+
+
+# -- several files, several threads, signals
+
+
+def test_an_earlier_attempts_part_stays(world: World) -> None:
+    me = world.join()
+    claim = won(take(me, world.slot()))
+    part = f"{world.slot().directory}/part"
+    Path(part).write_text("earlier")
+    parts = [(f"{me.staging(claim)}-part", part), *write(me, claim)]
+    Path(parts[0][0]).write_text("later")
+    assert publish(me, claim, parts) is Published.MINE
+    assert Path(part).read_text() == "earlier"
+    assert world.hidden() == []
+
+
+def test_an_item_in_hand_is_refused_to_another_thread(world: World) -> None:
+    me = world.join()
+    won(take(me, world.slot()))
+    assert refused(take(me, world.slot())) is State.RUNNING
+
+
+def test_an_attempt_that_was_given_up_may_still_publish(world: World) -> None:
+    one, two = world.join(), world.join()
+    claim = won(take(one, world.slot()))
+    give_up(one, claim, Ended(Outcome.DROPPED))
+    second = won(take(two, world.slot()))
+    assert second.attempt == 2
+    assert publish(one, claim, write(one, claim, "one")) is Published.MINE
+    assert publish(two, second, write(two, second, "two")) is Published.LOST
+    assert Path(world.slot().final).read_text() == "one"
+    assert world.hidden() == []
+
+
+def test_an_overdue_instance_beats_and_looks_before_it_takes_anything(world: World) -> None:
+    zombie, heir = world.join(), world.join()
+    held = won(take(zombie, world.slot()))
+    world.die(zombie)
+    won(take(heir, world.slot()))
+    world.clock.now += 60
+    assert zombie.overdue()
+    won(take(zombie, world.slot("b")))
+    assert not zombie.overdue()
+    assert held.lost

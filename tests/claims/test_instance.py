@@ -1,0 +1,84 @@
+"""An instance: its record, its beat, and what it does when it was silent or expelled."""
+
+import errno
+import os
+
+import pytest
+
+from multiprocesstools.claims.claim import end, take
+from multiprocesstools.claims.ended import Outcome
+from multiprocesstools.claims.hands import Claim
+from multiprocesstools.claims.record import decode
+from tests.claims.conftest import World
+from tests.disks import Faulty, fail_once
+
+
+def test_a_claim_is_a_link_to_the_record_and_one_beat_refreshes_all(world: World) -> None:
+    me = world.join()
+    for name in ("a", "b"):
+        assert isinstance(take(me, world.slot(name)), Claim)
+    assert os.stat(me.path).st_nlink == 3
+    world.clock.now += 5
+    me.beat()
+    for name in ("a", "b"):
+        with open(world.slot(name).claim(1), "rb") as file:
+            record = decode(file.read())
+        assert record.id == me.record.id
+        assert record.beat is not None and (record.beat.count, record.beat.seconds) == (2, 5)
+
+
+def test_leaving_removes_the_record_unless_it_still_vouches_for_a_claim(world: World) -> None:
+    one, two = world.join(), world.join()
+    take(two, world.slot())
+    for instance in (one, two):
+        instance.leave()
+    assert not os.path.exists(one.path)
+    assert os.path.exists(two.path)
+
+
+def test_an_instance_is_overdue_when_it_could_not_beat_for_long(world: World) -> None:
+    me = world.join()
+    world.clock.now += 8.4
+    assert not me.overdue()
+    world.clock.now += 0.2
+    assert me.overdue()
+    me.tend()
+    assert not me.overdue()
+
+
+def test_an_overdue_instance_warns_once_for_each_item_in_hand(world: World) -> None:
+    me = world.join()
+    take(me, world.slot())
+    world.clock.now += 9
+    me.tend()
+    assert world.events.count(("overdue", 1)) == 1  # type: ignore[attr-defined]
+    me.tend()
+    assert world.events.count(("overdue", 1)) == 1  # type: ignore[attr-defined]
+
+
+def test_a_missing_record_is_noticed_at_a_beat_and_everything_held_is_lost(world: World) -> None:
+    me = world.join()
+    claim = take(me, world.slot())
+    assert isinstance(claim, Claim)
+    os.unlink(me.path)
+    me.beat()
+    assert me.expelled and claim.lost
+
+
+def test_an_ended_file_without_room_is_written_at_a_later_beat(world: World) -> None:
+    disk = Faulty()
+    me = world.join(disk)
+    claim = take(me, world.slot())
+    assert isinstance(claim, Claim)
+    fail_once(disk, "create", OSError(errno.ENOSPC, "full"))
+    end(me, claim, me.ended(Outcome.FAILED))
+    assert not os.path.exists(world.slot().ended(1))
+    me.tend()
+    assert os.path.exists(world.slot().ended(1))
+    assert not me.hands.claims()
+
+
+def test_a_taken_name_is_refused(world: World) -> None:
+    me = world.join()
+    with pytest.raises(FileExistsError):
+        me.join()

@@ -1,0 +1,125 @@
+"""A sweep removes what is provably left over, and nothing that belongs to the living."""
+
+import os
+from pathlib import Path
+
+from multiprocesstools.claims.claim import take
+from multiprocesstools.claims.ended import Outcome, decode
+from multiprocesstools.claims.hands import Claim
+from multiprocesstools.claims.instance import Instance
+from multiprocesstools.claims.sweep import Report, sweep
+from tests.claims.conftest import World
+
+
+def run(world: World, me: Instance, **how: bool) -> Report:
+    return sweep(me, str(world.root / "instances"), [str(world.root / "out")], **how)
+
+
+def hold(world: World, me: Instance, name: str = "a.csv") -> Claim:
+    claim = take(me, world.slot(name))
+    assert isinstance(claim, Claim)
+    Path(me.staging(claim)).touch()
+    return claim
+
+
+def observe(world: World, sweeper: Instance, seconds: int = 12) -> Report:
+    for _ in range(seconds):
+        world.clock.now += 1
+        sweeper.beat()
+        report = run(world, sweeper)
+    return report
+
+
+def test_what_a_gone_owner_left_is_removed_and_its_item_freed(world: World) -> None:
+    dead, sweeper = world.join(), world.join()
+    hold(world, dead)
+    world.die(dead)
+    report = run(world, sweeper)
+    assert world.hidden() == [".a.csv.claim-1", ".a.csv.ended-1"]
+    assert decode(Path(world.slot().ended(1)).read_bytes()).outcome is Outcome.DIED
+    assert not os.path.exists(dead.path)
+    assert not report.waiting
+    assert isinstance(take(sweeper, world.slot()), Claim)
+
+
+def test_a_living_owner_loses_nothing(world: World) -> None:
+    living, sweeper = world.join(), world.join()
+    hold(world, living)
+    before = world.hidden()
+    report = run(world, sweeper)
+    assert world.hidden() == before and os.path.exists(living.path)
+    assert not report.removed and not report.ended
+    assert {os.path.basename(waiting.path) for waiting in report.waiting} >= {".a.csv.claim-1", "test-1"}
+
+
+def test_a_silent_owner_loses_its_attempt_after_patience_but_not_its_files(world: World) -> None:
+    silent, sweeper = world.join(), world.join()
+    claim = hold(world, silent)
+    report = observe(world, sweeper, 5)
+    assert not os.path.exists(world.slot().ended(1)) and report.undecided
+    report = observe(world, sweeper, 12)
+    assert os.path.exists(world.slot().ended(1))
+    assert os.path.exists(silent.staging(claim)) and os.path.exists(silent.path)
+    assert report.waiting and not report.undecided
+
+
+def test_force_removes_the_files_of_a_silent_owner(world: World) -> None:
+    silent, sweeper = world.join(), world.join()
+    claim = hold(world, silent)
+    run(world, sweeper, force=True)
+    assert os.path.exists(world.slot().ended(1))
+    assert not os.path.exists(silent.staging(claim)) and not os.path.exists(silent.path)
+
+
+def test_the_leftovers_of_a_finished_item_are_removed_and_its_final_stays(world: World) -> None:
+    dead, sweeper = world.join(), world.join()
+    hold(world, dead)
+    Path(world.slot().final).write_text("done")
+    Path(world.slot().ended(1)).touch()
+    Path(world.slot().retry(1)).touch()
+    world.die(dead)
+    run(world, sweeper)
+    assert os.listdir(world.root / "out") == ["a.csv"]
+
+
+def test_neither_a_sign_nor_a_half_written_final_nor_a_partial_is_touched(world: World) -> None:
+    dead, sweeper = world.join(), world.join()
+    take(dead, world.slot(), in_place=True)
+    for path in (world.slot().final, world.slot().sign, world.slot().partial(1)):
+        Path(path).write_text("x")
+    world.die(dead)
+    report = run(world, sweeper, force=True)
+    assert all(os.path.exists(path) for path in (world.slot().final, world.slot().sign, world.slot().partial(1)))
+    assert report.partials == [world.slot().partial(1)]
+
+
+def test_a_dry_run_changes_nothing_and_says_what_it_would_do(world: World) -> None:
+    dead, sweeper = world.join(), world.join()
+    hold(world, dead)
+    world.die(dead)
+    before = world.hidden()
+    report = run(world, sweeper, dry_run=True)
+    assert world.hidden() == before and os.path.exists(dead.path)
+    assert report.ended == [world.slot().ended(1)]
+    assert dead.path in report.removed
+
+
+def test_files_of_other_programs_stay(world: World) -> None:
+    sweeper = world.join()
+    names = [".hidden", "notes.txt", ".mpt-notours.x", ".a.claim-x"]
+    for name in names:
+        (world.root / "out" / name).touch()
+    run(world, sweeper, force=True)
+    assert sorted(os.listdir(world.root / "out")) == sorted(names)
+
+
+def test_a_record_that_was_never_finished_goes_with_its_gone_owner(world: World) -> None:
+    dead, sweeper = world.join(), world.join()
+    private = world.root / "instances" / f".mpt-{dead.record.id}-e1.ended"
+    os.link(dead.path, private)
+    os.unlink(dead.path)
+    run(world, sweeper)
+    assert private.exists()
+    world.die(dead)
+    run(world, sweeper)
+    assert not private.exists()

@@ -1,0 +1,77 @@
+"""Disks for tests: PosixDisk with faults that real filesystems show. They pass the contract of tests/claims/test_disk.py
+as far as the real ones would."""
+
+import errno
+import os
+from collections.abc import Callable
+from typing import Any
+
+from multiprocesstools.claims.disk import PosixDisk
+
+
+class WithoutLinks(PosixDisk):
+    """exFAT, some SMB shares: link is refused."""
+
+    def link(self, source: str, target: str) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted", target)
+
+
+class OnlyWithinDirectories(PosixDisk):
+    """The run directory on another filesystem than the outputs: links across directories are refused with EXDEV."""
+
+    def link(self, source: str, target: str) -> None:
+        if os.path.dirname(source) != os.path.dirname(target):
+            raise OSError(errno.EXDEV, "Invalid cross-device link", target)
+        super().link(source, target)
+
+
+class Faulty(PosixDisk):
+    """Calls a hook before and after every verb: hook(moment, verb, arguments). A hook may raise."""
+
+    def __init__(self) -> None:
+        self.hook: Callable[[str, str, tuple[Any, ...]], None] = lambda moment, verb, arguments: None
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+
+    def _do(self, verb: str, *arguments: Any, **named: Any) -> Any:
+        self.calls.append((verb, arguments))
+        self.hook("before", verb, arguments)
+        answer = getattr(PosixDisk, verb)(self, *arguments, **named)
+        self.hook("after", verb, arguments)
+        return answer
+
+    def create(self, path: str, data: bytes, *, durable: bool = False) -> None:
+        self._do("create", path, data, durable=durable)
+
+    def link(self, source: str, target: str) -> None:
+        self._do("link", source, target)
+
+    def rename(self, source: str, target: str) -> None:
+        self._do("rename", source, target)
+
+    def unlink(self, path: str) -> bool:
+        return self._do("unlink", path)
+
+    def look(self, path: str) -> Any:
+        return self._do("look", path)
+
+    def list(self, directory: str) -> Any:
+        return self._do("list", directory)
+
+    def read(self, path: str, limit: int = 1 << 20) -> Any:
+        return self._do("read", path, limit)
+
+    def sync(self, path: str) -> Any:
+        return self._do("sync", path)
+
+
+def fail_once(
+    disk: Faulty, verb: str, error: OSError, *, moment: str = "before", when: Callable[..., bool] = lambda *_: True
+) -> None:
+    """The next call of `verb` whose arguments fit raises `error`: before it runs, or "after" it ran (a lost reply)."""
+    left = [error]
+
+    def hook(at: str, name: str, arguments: tuple[Any, ...]) -> None:
+        if at == moment and name == verb and left and when(*arguments):
+            raise left.pop()
+
+    disk.hook = hook
