@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "MultiProcessHelper": "helper",
-    "multiprocesshelper": "helper",
     "Item": "items",
     "Snapshot": "snapshot",
     "MultiProcessError": "errors",
@@ -47,6 +46,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    name = "MultiProcessHelper" if name == "multiprocesshelper" else name
     if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -52,6 +52,11 @@ class DuplicateFinal(MisuseError, ValueError):
         self.final, self.first, self.second, self.proposal = final, first, second, proposal
 
     def __str__(self) -> str:
+        if self.first == self.second:
+            return (
+                f"{self.final!r} would be written twice for the source {self.first!r}: "
+                "it stands twice in the list, or two templates give the same name"
+            )
         advice = f"; a template like {self.proposal!r} tells them apart" if self.proposal else ""
         return f"two sources would be written to {self.final!r}: {self.first!r} and {self.second!r}{advice}"
 

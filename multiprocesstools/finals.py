@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from multiprocesstools.claims.slots import check_name
+from multiprocesstools.claims.slots import NAME_LIMIT_BYTES, check_name, encode_name
 from multiprocesstools.errors import BadArgument, BadName, DuplicateFinal, NoSources
 
 Final = str | Callable[[Any], str]
@@ -40,7 +40,7 @@ class WorkList:
 
 def work_list(sources: Iterable[Any], final: Final | Sequence[Final], directory: str) -> WorkList:
     """Name the outputs of all sources. NoSources, BadName, BadArgument, DuplicateFinal before anything is touched."""
-    listed = sources if isinstance(sources, Sequence) and not isinstance(sources, str | bytes) else list(sources)
+    listed = _listed(sources)
     if not listed:
         raise NoSources
     templates = [final] if isinstance(final, str) or callable(final) else list(final)
@@ -67,11 +67,19 @@ def uses_index(final: Final | Sequence[Final]) -> bool:
     return not callable(final) and any(uses_index(part) for part in final)
 
 
+def tell_apart(template: Final) -> str:
+    """A template like this one whose outputs also differ by the folder of the source; empty if there is none."""
+    if not isinstance(template, str) or "{parent}" in template or "{stem}" not in template:
+        return ""
+    return template.replace("{stem}", "{parent}_{stem}")
+
+
 def source_identity(source: Any, run_directory: str, known: dict[str, str]) -> str:
     """What tells two sources apart, the same on machines that mount the share elsewhere if it lies beside the run.
 
     `known` remembers directories between calls.
     """
+    source = os.fsdecode(source) if isinstance(source, bytes) else source
     if isinstance(source, os.PathLike) or (isinstance(source, str) and os.sep in source):
         folder, name = os.path.split(os.fspath(source))
         if not isinstance(folder, str):
@@ -95,6 +103,23 @@ def check_relative(path: str) -> str:
         check_name(folder)
     check_name(name)
     return path
+
+
+def check_absolute(path: str) -> str:
+    """The path itself, if a directory can have it."""
+    if "\0" in path or "\n" in path:
+        raise BadName(path, "it contains NUL or a line break")
+    for folder in path.split("/"):
+        if len(encode_name(folder)) > NAME_LIMIT_BYTES:
+            raise BadName(folder, f"it has more than {NAME_LIMIT_BYTES} bytes")
+    return path
+
+
+def _listed(sources: Iterable[Any]) -> Sequence[Any]:
+    """The sources as a sequence. One string or path is a mistake: its characters are no sources."""
+    if isinstance(sources, str | bytes | os.PathLike) or not hasattr(sources, "__iter__"):
+        raise BadArgument("sources", sources, "it must be a list, or another iterable; for one source write [source]")
+    return sources if isinstance(sources, Sequence) else list(sources)
 
 
 def _finals(sources: Sequence[Any], template: Final, directory: str) -> list[str]:
@@ -129,9 +154,10 @@ def _fields(template: str) -> frozenset[str]:
 
 
 def _values(source: Any, fields: frozenset[str], index: int) -> dict[str, Any]:
+    source = os.fsdecode(source) if isinstance(source, bytes) else source
     values: dict[str, Any] = {"value": source, "index": index}
     if not fields <= {"value", "index"}:
-        path = PurePath(os.fsdecode(source)) if isinstance(source, str | bytes | os.PathLike) else PurePath(str(source))
+        path = PurePath(os.fsdecode(source)) if isinstance(source, str | os.PathLike) else PurePath(str(source))
         values |= {"stem": path.stem, "name": path.name, "suffix": path.suffix, "parent": path.parent.name}
         values["shard"] = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:2] if "shard" in fields else ""
     return values | dict(source) if isinstance(source, Mapping) else values
@@ -144,7 +170,6 @@ def _check_different(sources: Sequence[Any], columns: list[list[str]], templates
     for column, template in zip(columns, templates, strict=True):
         for index, final in enumerate(column):
             if final in seen:
-                proposal = template.replace("{stem}", "{parent}_{stem}") if isinstance(template, str) else ""
-                proposal = proposal if proposal != template else ""
-                raise DuplicateFinal(final, str(sources[seen[final]]), str(sources[index]), proposal)
+                first, second = str(sources[seen[final]]), str(sources[index])
+                raise DuplicateFinal(final, first, second, tell_apart(template) if first != second else "")
             seen[final] = index

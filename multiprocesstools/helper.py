@@ -2,7 +2,6 @@
 
 import atexit
 import os
-import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,20 +10,20 @@ from typing import Any
 
 from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.instance import Rules
-from multiprocesstools.claims.slots import Slot
+from multiprocesstools.claims.slots import check_name
 from multiprocesstools.claims.survey import State
 from multiprocesstools.crew import Crew, Failure
-from multiprocesstools.errors import BadArgument, ItemFailed, RunDirectoryUnusable
-from multiprocesstools.finals import Final, check_relative, source_identity, template_text, uses_index, work_list
+from multiprocesstools.directories import Directories
+from multiprocesstools.errors import BadArgument, ItemFailed
+from multiprocesstools.finals import Final, source_identity, template_text, uses_index, work_list
 from multiprocesstools.inplace import InPlace
 from multiprocesstools.items import Fate, Item
 from multiprocesstools.loop import Loop, Options
 from multiprocesstools.plans import Plans
 from multiprocesstools.progress import Listener, Voice, choose
-from multiprocesstools.run import Run, Settings, check_instance_name
+from multiprocesstools.run import Run, check_instance_name, unusable
 from multiprocesstools.snapshot import Snapshot, take_snapshot
-
-_FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.05, 2.0
+from multiprocesstools.waiting import pauses, wait_for
 
 
 class MultiProcessHelper:
@@ -59,22 +58,23 @@ class MultiProcessHelper:
         given = {"beat_seconds": beat_seconds, "patience_seconds": patience_seconds, "max_attempts": max_attempts}
         given = {key: value for key, value in given.items() if value is not None}
         self.name = check_instance_name(name)
-        Settings(**given) if len(given) == 3 else None  # type: ignore[arg-type]
         self._options = Options(on_error=on_error, stop_after=stop_after)
-        self._run = Run(working_directory).prepare()
-        settings = self._run.agree(given)
+        self._run = Run(working_directory)
+        self._run.check(given)
+        settings = self._run.prepare().agree(given)
         rules = Rules(
             settings.beat_seconds, settings.patience_seconds, settings.max_attempts, durable=durable, publish=publish
         )
         self._voice = Voice()
         names = (loggers,) if isinstance(loggers, str) else tuple(loggers)
-        self._crew = Crew(self._run, name, rules, names, self._voice)
         self._plans = Plans(self._run)
-        self._ready: set[str] = set()
-        self._planned: set[str] = set()
+        self._crew = self._join(rules, names)
+        try:
+            self._directories = Directories(self._crew, self._plans)
+        except BaseException:
+            self._crew.close()
+            raise
         self._inplace = InPlace(self._crew)
-        self.directories: dict[str, str] = {"working_directory": self._run.directory}
-        self._crew.member().check_filesystem(self._run.directory)
         atexit.register(_close_at_exit, weakref.ref(self))
 
     # -- loops and single items
@@ -97,18 +97,19 @@ class MultiProcessHelper:
         claimed; TooManyFailures in the loop.
         """
         _check_choice("order", order, ("spread", "given"))
-        folder = self._directory(directory)
+        self._crew.member()
+        folder = self._directories.resolve(directory)
         work = work_list(sources, final, folder)
         directories = work.directories()
         self._record_plan(work.finals, work.sources, final, folder, directories)
         for path in directories:
-            self._make_ready(path)
+            self._directories.make_ready(path)
         options = Options(wait, order, retry_failed, self._options.on_error, self._options.stop_after)
         return iter(Loop(self._crew, work, options, choose(progress, self._voice, self.name)))
 
     def claim(self, final: str, *, directory: str | os.PathLike[str] | None = None) -> Item | None:
         """Try to win one item by its final, relative to the directory. None: done, set aside or in other hands."""
-        slot = self._single(final, directory)
+        slot = self._directories.single(final, directory)
         self._crew.guard.enter()
         item = None
         try:
@@ -129,40 +130,24 @@ class MultiProcessHelper:
         An exception of `build` is raised in the instance that built, and another one tries; ItemFailed when all
         attempts are used up.
         """
-        slot = self._single(final, directory)
-        poll = _FIRST_POLL_SECONDS
-        while True:
+        slot = self._directories.single(final, directory)
+        for _ in pauses(self._run.clock):
             item = self.claim(final, directory=directory)
             if item is not None:
                 with item:
                     build(item.path)
                 if item.fate in (Fate.DONE, Fate.LOST):
-                    return Path(slot.final)
-                continue
-            state, reason = self._state(slot)
-            if state is State.DONE:
-                return Path(slot.final)
-            if state in (State.FAILED, State.SKIPPED):
-                raise ItemFailed(self._run.relative(slot.final), reason)
-            self._run.clock.sleep(poll)
-            poll = min(2 * poll, _LONGEST_POLL_SECONDS)
+                    break
+            finding = self._crew.assess(slot)
+            if finding.state is State.DONE:
+                break
+            if finding.state in (State.FAILED, State.SKIPPED):
+                raise ItemFailed(self._run.relative(slot.final), finding.last.exception if finding.last else "")
+        return Path(slot.final)
 
     def wait_for(self, path: str | os.PathLike[str], timeout: float | None = None) -> Path:
-        """Wait until `path` (relative to the working directory, or absolute) exists. TimeoutError after `timeout` s.
-
-        It looks by listing the directory, because an NFS client remembers for up to a minute that a name was missing.
-        """
-        wanted = os.path.join(self._run.directory, os.fspath(path))
-        folder, name = os.path.split(os.path.abspath(wanted))
-        end = None if timeout is None else time.monotonic() + timeout
-        poll = _FIRST_POLL_SECONDS
-        while not self._exists(folder, name):
-            left = float("inf") if end is None else end - time.monotonic()
-            if left <= 0:
-                raise TimeoutError(f"{wanted!r} did not appear within {timeout:g} s")
-            self._run.clock.sleep(min(poll, left))
-            poll = min(2 * poll, _LONGEST_POLL_SECONDS)
-        return Path(wanted)
+        """Wait until `path` (relative to the working directory, or absolute) exists. TimeoutError after `timeout` s."""
+        return wait_for(self._run, path, timeout)
 
     # -- what is going on
 
@@ -193,22 +178,18 @@ class MultiProcessHelper:
 
     # -- directories
 
+    @property
+    def directories(self) -> dict[str, str]:
+        """The known directories: name -> path."""
+        return self._directories.by_name
+
     def create_directory(self, name: str) -> str:
         """Make a directory inside the working directory; its path. One that is there is fine."""
-        path = f"{self._run.directory}/{check_relative(os.fspath(name))}"
-        self._make_ready(path)
-        self.directories[name] = path
-        return path
+        return self._directories.create(name)
 
     def get_directory(self, name: str | os.PathLike[str]) -> str:
-        """The path of a directory that was created, by its name or its path. BadArgument if there is none."""
-        text = os.fspath(name)
-        if text in self.directories:
-            return self.directories[text]
-        path = self._directory(text)
-        if path not in self.directories.values() and not os.path.isdir(path):
-            raise BadArgument("path", text, f"there is no such directory; known are {sorted(self.directories)}")
-        return path
+        """The path of a directory that is there, by its name or its path. BadArgument if there is none."""
+        return self._directories.get(name)
 
     # -- the documented style: the caller writes the final in place
 
@@ -218,7 +199,8 @@ class MultiProcessHelper:
         False: it is done, set aside, in other hands, or the placeholder belongs to another program.
         """
         directory = self.get_directory(path)
-        self._plan_single(directory)
+        check_name(final_file_name), check_name(temp_file_name)
+        self._directories.make_open(directory)
         return self._inplace.create(directory, final_file_name, temp_file_name)
 
     def delete_tempfile(
@@ -273,45 +255,17 @@ class MultiProcessHelper:
 
     # -- inside
 
+    def _join(self, rules: Rules, loggers: tuple[str, ...]) -> Crew:
+        try:
+            return Crew(self._run, self.name, rules, loggers, self._voice)
+        except OSError as error:
+            raise unusable(self._run.directory, error) from error
+
     def _item(self, claim: Any, source: Any) -> Item:
         def settled(item: Item, fate: Fate, error: BaseException | None) -> None:
             self._crew.guard.leave()
 
         return Item(self._crew, claim, source, on_error="raise", settled=settled)
-
-    def _directory(self, directory: str | os.PathLike[str] | None) -> str:
-        if directory is None:
-            return self._run.directory
-        text = os.fspath(directory)
-        if text in self.directories:
-            return self.directories[text]
-        if os.path.isabs(text):
-            return os.path.normpath(text)
-        return f"{self._run.directory}/{check_relative(text.rstrip('/'))}"
-
-    def _make_ready(self, directory: str) -> None:
-        """Make a directory of finals and find out what its filesystem can do, once."""
-        if directory in self._ready:
-            return
-        member = self._crew.member()
-        try:
-            member.instance.disk.make_directory(directory)
-        except OSError as error:
-            raise RunDirectoryUnusable(directory, f"{error.strerror}") from error
-        member.check_filesystem(directory)
-        self._ready.add(directory)
-
-    def _single(self, final: str, directory: str | os.PathLike[str] | None) -> Slot:
-        path = f"{self._directory(directory)}/{check_relative(final)}"
-        folder, _, name = path.rpartition("/")
-        self._plan_single(folder)
-        return Slot(folder, name)
-
-    def _plan_single(self, directory: str) -> None:
-        self._make_ready(directory)
-        if directory not in self._planned:
-            self._plans.record_open(directory)
-            self._planned.add(directory)
 
     def _record_plan(
         self, finals: list[str], sources: Sequence[Any], final: Final | Sequence[Final], folder: str,
@@ -324,16 +278,6 @@ class MultiProcessHelper:
         }
         text, place = template_text(final), self._run.relative(folder)
         self._plans.record(self.name, text, place, directories, items, numbered=uses_index(final))
-
-    def _state(self, slot: Slot) -> tuple[State, str]:
-        finding = self._crew.assess(slot)
-        return finding.state, finding.last.exception if finding.last else ""
-
-    def _exists(self, folder: str, name: str) -> bool:
-        try:
-            return any(entry.name == name for entry in self._run.disk.list(folder))
-        except (FileNotFoundError, NotADirectoryError):
-            return False
 
 
 def _close_at_exit(reference: "weakref.ref[MultiProcessHelper]") -> None:

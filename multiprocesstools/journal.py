@@ -9,9 +9,12 @@ Guarantee: one writer; lines are gathered and written in one call, at most one c
 its last second at most; a reader skips what is torn. A full disk stops the journal and never the work.
 """
 
+import errno
 import json
+import math
 import os
 import resource
+import stat
 import sys
 import threading
 from collections.abc import Iterator
@@ -101,7 +104,7 @@ def peak_memory_bytes() -> int:
 def read_journal(path: str) -> Iterator[dict[str, Any]]:
     """The lines of a journal that may be torn, growing or foreign; what is no event is skipped."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_open_regular) as file:
             while line := file.readline(_LINE_LIMIT_BYTES):
                 if (event := _parse(line)) is not None:
                     yield event
@@ -109,10 +112,19 @@ def read_journal(path: str) -> Iterator[dict[str, Any]]:
         return
 
 
+def _open_regular(path: str, flags: int) -> int:
+    """A descriptor of a regular file; a planted link or pipe is an OSError."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return descriptor
+
+
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
-        event = json.loads(line)
-    except (ValueError, RecursionError):
+        event: dict[str, Any] = json.loads(line)
+        known = isinstance(event["event"], str) and all(math.isfinite(event[key]) for key in ("time", "at"))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-    known = isinstance(event, dict) and isinstance(event.get("event"), str)
-    return event if known and all(isinstance(event.get(key), int | float) for key in ("time", "at")) else None
+    return event if known else None

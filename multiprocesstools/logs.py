@@ -5,7 +5,11 @@ puts back; every handler is closed. A full disk is said once and does not stop t
 """
 
 import logging
+import os
 import sys
+from io import TextIOWrapper
+
+from multiprocesstools.text import printable
 
 FORMAT = "%(asctime)s:%(filename)s:%(funcName)s:%(name)s:%(levelname)s:%(message)s"
 
@@ -14,6 +18,10 @@ class _Handler(logging.FileHandler):
     """A file handler that complains once."""
 
     complained = False
+
+    def _open(self) -> TextIOWrapper:
+        """A planted link is not followed (OSError)."""
+        return TextIOWrapper(open(self.baseFilename, "ab", opener=_open_itself), self.encoding, self.errors)
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not self.complained:
@@ -39,8 +47,8 @@ class LogFile:
     def write(self, level: int, message: str) -> None:
         """A line of the package itself, whichever loggers the user named."""
         if not self._closed:
-            source, function = "multiprocesstools", "run"
-            self._handler.handle(logging.LogRecord(source, level, source, 0, message, None, None, function))
+            source, function, text = "multiprocesstools", "run", "\n".join(map(printable, message.split("\n")))
+            self._handler.handle(logging.LogRecord(source, level, source, 0, text, None, None, function))
 
     def close(self) -> None:
         for logger in self._attached:
@@ -49,4 +57,11 @@ class LogFile:
             if logger.level == logging.DEBUG:
                 logger.setLevel(logging.NOTSET)
         self._attached, self._levelled, self._closed = [], [], True
-        self._handler.close()
+        try:
+            self._handler.close()
+        except OSError:
+            return  # there is still no room for the last lines; it was said when they came
+
+
+def _open_itself(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from multiprocesstools.errors import DuplicateFinal, ListChanged, NewerFormat
+from multiprocesstools.finals import tell_apart
 from multiprocesstools.run import Run
 
 FORMAT = 1
@@ -66,12 +67,15 @@ class Plans:
 
     def items(self, plan: Plan) -> dict[str, str]:
         """Final -> source of a plan, both as they were written."""
-        data = self._run.disk.read(self._path(plan.key, "names"), _NAMES_LIMIT_BYTES)
+        path = self._path(plan.key, "names")
         try:
-            lines = zlib.decompress(data or b"").decode().splitlines()
-            return dict(json.loads(line) for line in lines)
-        except (zlib.error, ValueError, TypeError) as error:
-            raise NewerFormat(self._path(plan.key, "names"), f"it is no list of items ({error})") from error
+            data = self._run.disk.read(path, _NAMES_LIMIT_BYTES) or b""
+            pairs = [json.loads(line) for line in zlib.decompress(data).decode().splitlines()]
+            if not all(isinstance(text, str) and "\0" not in text for pair in pairs for text in pair):
+                raise ValueError("not a final and a source in each line")
+            return dict(pairs)
+        except (zlib.error, ValueError, TypeError, RecursionError, OSError) as error:
+            raise NewerFormat(path, f"it is no list of items ({error})") from error
 
     def record(
         self, name: str, template: str, directory: str, directories: list[str], items: dict[str, str], *,
@@ -88,12 +92,12 @@ class Plans:
             return same[-1]
         if numbered and same:
             raise ListChanged(template, same[-1].count, len(items))
-        self._refuse_other_sources(known, key, items)
+        self._refuse_other_sources(known, key, items, template)
         sequence = max((plan.sequence for plan in known), default=0) + 1
         folders = [relative(folder) for folder in directories]
         plan = Plan(key, name, template, directory, folders, len(items), digest, sequence, numbered)
         self._write(plan, text)
-        self._refuse_other_sources([p for p in self.all() if p not in known], key, items)
+        self._refuse_other_sources([p for p in self.all() if p not in known], key, items, template)
         return plan
 
     def record_open(self, directory: str) -> None:
@@ -106,13 +110,13 @@ class Plans:
         self._run.create(self._path(plan.key, "names"), zlib.compress(text.encode()))
         self._run.create(path, (json.dumps({"format": FORMAT, **asdict(plan)}) + "\n").encode())
 
-    def _refuse_other_sources(self, plans: list[Plan], key: str, items: dict[str, str]) -> None:
+    def _refuse_other_sources(self, plans: list[Plan], key: str, items: dict[str, str], template: str) -> None:
         for plan in plans:
             if plan.key == key or plan.is_open:
                 continue
             for final, source in self.items(plan).items():
                 if items.get(final, source) != source:
-                    raise DuplicateFinal(final, source, items[final])
+                    raise DuplicateFinal(final, source, items[final], tell_apart(template))
 
     def _read(self, file_name: str) -> Plan | None:
         path = f"{self._run.plans}/{file_name}"
@@ -120,12 +124,22 @@ class Plans:
             data = self._run.disk.read(path)
             if data is None:
                 return None  # just being replaced by a later one
-            line: dict[str, Any] = json.loads(data)
-            if line.pop("format") != FORMAT:
-                raise ValueError("another format")
-            return Plan(**{field: line[field] for field in Plan.__dataclass_fields__})
-        except (ValueError, KeyError, TypeError, OSError) as error:
+            return _decode(json.loads(data))
+        except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
             raise NewerFormat(path, f"it is no plan ({error})") from error
 
     def _path(self, key: str, suffix: str) -> str:
         return f"{self._run.plans}/{key}.{suffix}"
+
+
+def _decode(line: dict[str, Any]) -> Plan:
+    """The plan in a line of JSON. ValueError, KeyError or TypeError for everything else."""
+    if line["format"] != FORMAT:
+        raise ValueError(f"its format is {line['format']!r}, known is {FORMAT}")
+    plan = Plan(**{name: line[name] for name in Plan.__dataclass_fields__})
+    texts = [plan.key, plan.name, plan.template, plan.directory, plan.sources, *plan.directories]
+    if not all(isinstance(text, str) and "\0" not in text for text in texts) or not plan.directories:
+        raise ValueError("a name in it is no name")
+    if not isinstance(plan.directories, list) or not isinstance(plan.count + plan.sequence, int):
+        raise ValueError("a value in it has another type")
+    return plan

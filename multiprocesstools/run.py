@@ -10,6 +10,7 @@ Guarantee: settings never change while another instance lives or may live, and a
 """
 
 import json
+import math
 import os
 import re
 import uuid
@@ -44,8 +45,9 @@ class Settings:
     max_attempts: int = 3
 
     def __post_init__(self) -> None:
-        if not self.beat_seconds > 0:
-            raise BadArgument("beat_seconds", self.beat_seconds, "it must be more than 0")
+        for name, value in (("beat_seconds", self.beat_seconds), ("patience_seconds", self.patience_seconds)):
+            if not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
+                raise BadArgument(name, value, "it must be a number of seconds, more than 0")
         if not self.patience_seconds >= _FEWEST_BEATS * self.beat_seconds:
             reason = f"it must be at least {_FEWEST_BEATS} beats of {self.beat_seconds:g} s, or the living look dead"
             raise BadArgument("patience_seconds", self.patience_seconds, reason)
@@ -57,7 +59,10 @@ class Run:
     """A run directory. `Run(directory)` touches nothing; `prepare` makes what is missing, `find` requires it."""
 
     def __init__(self, directory: str | os.PathLike[str], *, disk: Disk | None = None, clock: Clock | None = None):
-        self.directory = os.path.abspath(os.fspath(directory))
+        path = os.fsdecode(directory)
+        if not path or "\0" in path or "\n" in path:
+            raise BadArgument("working_directory", directory, "it is empty, or contains NUL or a line break")
+        self.directory = os.path.abspath(path)
         self.clock: Clock = clock or SystemClock()
         self.raw: Disk = disk or PosixDisk()
         self.disk = SteadyDisk(self.raw, self.clock, _PASSING_PATIENCE_SECONDS)
@@ -72,7 +77,7 @@ class Run:
             for directory in (self.directory, self.instances, self.plans, self.logs):
                 self.disk.make_directory(directory)
         except OSError as error:
-            raise RunDirectoryUnusable(self.directory, f"{error.strerror} ({error.filename!r})") from error
+            raise unusable(self.directory, error) from error
         return self
 
     def find(self) -> "Run":
@@ -90,6 +95,11 @@ class Run:
         """The settings in force, or None. NewerFormat if they cannot be understood."""
         numbers = self._settings_numbers()
         return self._read_settings(max(numbers)) if numbers else None
+
+    def check(self, given: dict[str, Any]) -> None:
+        """BadArgument if settings make no sense, with those of the run if there is one. Nothing is made."""
+        recorded = self.settings() if os.path.isdir(self.home) else None
+        replace(recorded or Settings(), **given)
 
     def agree(self, given: dict[str, Any]) -> Settings:
         """The settings of the run, those in `given` being asked for. SettingsDiffer while others may be at work."""
@@ -135,7 +145,7 @@ class Run:
             if line["format"] != FORMAT:
                 raise NewerFormat(path, f"its format is {line['format']!r}, known is {FORMAT}")
             return Settings(float(line["beat_seconds"]), float(line["patience_seconds"]), line["max_attempts"])
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError, OSError) as error:
             raise NewerFormat(path, f"it is no settings file ({error})") from error
 
     # -- instances
@@ -145,9 +155,14 @@ class Run:
         is_gone: Callable[[Identity], bool] = identity.is_gone,
     ) -> Instance:  # fmt: skip
         """Take part as the next number of `name`; its journal file is created, empty."""
-        number = self._take_number(check_instance_name(name))
-        own = Record(uuid.uuid4().hex, name, number, identity.current(), self.clock.wall(), Beat())
-        return Instance(self.raw, self.clock, self.instances, own, rules, notice=notice, is_gone=is_gone).join()
+        check_instance_name(name)
+        while True:
+            number = self._take_number(name)
+            own = Record(uuid.uuid4().hex, name, number, identity.current(), self.clock.wall(), Beat())
+            try:
+                return Instance(self.raw, self.clock, self.instances, own, rules, notice=notice, is_gone=is_gone).join()
+            except FileExistsError:
+                continue  # something that is no record of ours has its name; the number is burnt
 
     def journal_path(self, own: Record) -> str:
         return f"{self.logs}/{own.file_name}.jsonl"
@@ -156,7 +171,7 @@ class Run:
         return f"{self.logs}/{own.file_name}.log"
 
     def _take_number(self, name: str) -> int:
-        taken = re.compile(re.escape(name) + r"-([1-9][0-9]*)\.jsonl")
+        taken = re.compile(re.escape(name) + r"-([1-9][0-9]*)\.(?:jsonl|log)")
         numbers = [int(match[1]) for entry in self.disk.list(self.logs) if (match := taken.fullmatch(entry.name))]
         number = max(numbers, default=0)
         while True:
@@ -200,6 +215,13 @@ class Run:
 
     def _private(self) -> str:
         return f"{self.home}/.mpt-{uuid.uuid4().hex}-e0.ended"
+
+
+def unusable(directory: str, error: OSError) -> RunDirectoryUnusable:
+    """What an error of the system says about a directory, in words."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return RunDirectoryUnusable(os.fsdecode(error.filename or directory), "it is not a directory")
+    return RunDirectoryUnusable(directory, error.strerror or str(error))
 
 
 def check_instance_name(name: str) -> str:

@@ -170,7 +170,7 @@ class _Look:
         try:
             return read_listing(directory, self._run.disk.list(directory))
         except OSError as error:
-            if error.errno in ABSENT:
+            if error.errno in ABSENT or isinstance(error, NotADirectoryError):
                 return read_listing(directory, [])
             raise
 

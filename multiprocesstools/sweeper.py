@@ -4,8 +4,10 @@ Guarantee: the one of `claims.sweep`. The sweeper takes part as an instance with
 tell silence from its own trouble; a dry run takes no part and changes nothing.
 """
 
+import os
 import uuid
 from collections.abc import Callable
+from typing import TypeGuard
 
 from multiprocesstools.claims import identity
 from multiprocesstools.claims.instance import Instance, Rules
@@ -69,7 +71,8 @@ def _is_clean(report: Report) -> bool:
 
 def _pass(run: Run, me: Instance, *, force: bool = False, dry_run: bool = False) -> Report:
     directories = Plans(run).directories()
-    placeholders = _placeholders(run)
+    known = set(directories)
+    placeholders = {path for path in _placeholders(run) if os.path.dirname(path) in known}
     return sweep(me, run.instances, directories, placeholders=placeholders, force=force, dry_run=dry_run)
 
 
@@ -78,11 +81,16 @@ def _placeholders(run: Run) -> set[str]:
     found: set[str] = set()
     for entry in run.disk.list(run.logs):
         if entry.name.endswith(".jsonl"):
-            open_ones: dict[object, str] = {}
+            open_ones: dict[str, str] = {}
             for event in read_journal(f"{run.logs}/{entry.name}"):
-                if event["event"] == "placeholder" and isinstance(event.get("path"), str):
-                    open_ones[event.get("item")] = event["path"]
-                elif event["event"] in ("done", "dropped", "lost"):
-                    open_ones.pop(event.get("item"), None)
+                item, path = event.get("item"), event.get("path")
+                if event["event"] == "placeholder" and isinstance(item, str) and _is_path(path):
+                    open_ones[item] = path
+                elif event["event"] in ("done", "dropped", "lost") and isinstance(item, str):
+                    open_ones.pop(item, None)
             found.update(open_ones.values())
     return found
+
+
+def _is_path(path: object) -> TypeGuard[str]:
+    return isinstance(path, str) and "\0" not in path

@@ -22,7 +22,7 @@ FLOORS = [
     ["claims.direct"],
     ["claims.sweep"],
     ["run", "journal", "logs", "finals"],
-    ["plans", "heart", "progress", "signals"],
+    ["plans", "heart", "progress", "signals", "waiting"],
     ["member", "snapshot"],
     ["crew", "retry", "sweeper"],
     ["items", "inplace", "order"],

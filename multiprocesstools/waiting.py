@@ -1,0 +1,43 @@
+"""Waiting for what other processes do, by looking at growing intervals."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from multiprocesstools.clock import Clock
+from multiprocesstools.run import Run
+
+_FIRST_SECONDS, _LONGEST_SECONDS = 0.05, 2.0
+
+
+def pauses(clock: Clock) -> Iterator[None]:
+    """Yield at once, and then after pauses that grow from 0.05 s to 2 s."""
+    pause = _FIRST_SECONDS
+    while True:
+        yield
+        clock.sleep(pause)
+        pause = min(2 * pause, _LONGEST_SECONDS)
+
+
+def wait_for(run: Run, path: str | os.PathLike[str], timeout: float | None) -> Path:
+    """Wait until a path, relative to the run directory or absolute, exists. TimeoutError.
+
+    It looks by listing the directory, because an NFS client remembers for up to a minute that a name was missing.
+    """
+    wanted = os.path.abspath(os.path.join(run.directory, os.fspath(path)))
+    folder, name = os.path.split(wanted)
+    end = float("inf") if timeout is None else time.monotonic() + timeout
+    for _ in pauses(run.clock):
+        if _is_listed(run, folder, name):
+            return Path(wanted)
+        if time.monotonic() >= end:
+            raise TimeoutError(f"{wanted!r} did not appear within {timeout} s")
+    raise AssertionError("pauses never end")
+
+
+def _is_listed(run: Run, folder: str, name: str) -> bool:
+    try:
+        return any(entry.name == name for entry in run.disk.list(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
