@@ -25,7 +25,7 @@ class Walk:
     def __iter__(self) -> Iterator[int]:
         """Each index as long as it is open when its turn comes. The states are expected to change meanwhile."""
         states = self._states
-        position = 0 if self._order == "given" else self._next_open(self._chance.randrange(len(states)))
+        position = self._next_open(0 if self._order == "given" else self._chance.randrange(max(len(states), 1)))
         while position >= 0:
             self._met = False
             yield position

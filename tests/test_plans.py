@@ -1,0 +1,63 @@
+"""Plans: totals without the script, and one source for each final."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from multiprocesstools.errors import DuplicateFinal, ListChanged, NewerFormat
+from multiprocesstools.plans import Plan, Plans
+from multiprocesstools.run import Run
+
+
+@pytest.fixture
+def plans(tmp_path: Path) -> Plans:
+    return Plans(Run(tmp_path / "run").prepare())
+
+
+def record(plans: Plans, items: dict[str, str], template: str = "{stem}", *, numbered: bool = False) -> Plan:
+    return plans.record("name", template, "out", ["/run/out"], items, numbered=numbered)
+
+
+def test_a_plan_is_written_once_and_read_back(plans: Plans) -> None:
+    one, again = (record(plans, {"a.csv": "a.tif", "\udcff": "\udcff.tif"}) for _ in range(2))
+    assert one == again
+    assert plans.all() == [one]
+    assert plans.items(one) == {"a.csv": "a.tif", "\udcff": "\udcff.tif"}
+
+
+def test_a_later_list_takes_the_earlier_ones_place_and_can_give_it_back(plans: Plans) -> None:
+    first = record(plans, {"a": "a"})
+    second = record(plans, {"a": "a", "b": "b"})
+    assert plans.current() == [second]
+    back = record(plans, {"a": "a"})
+    assert back.key == first.key and plans.current() == [back]
+    other = record(plans, {"c": "c"}, "{name}")
+    assert plans.current() == [back, other]
+
+
+def test_the_same_final_from_another_source_is_an_error_naming_both(plans: Plans) -> None:
+    record(plans, {"a": "one.tif"})
+    with pytest.raises(DuplicateFinal) as caught:
+        record(plans, {"a": "two.tif"}, "{name}")
+    assert {caught.value.first, caught.value.second} == {"one.tif", "two.tif"}
+    assert len(plans.all()) == 1
+
+
+def test_a_numbered_list_must_not_change(plans: Plans) -> None:
+    record(plans, {"0": "a"}, "{index}", numbered=True)
+    record(plans, {"0": "a"}, "{index}", numbered=True)
+    with pytest.raises(ListChanged, match="1 items then, 2 now"):
+        record(plans, {"0": "a", "1": "b"}, "{index}", numbered=True)
+
+
+def test_a_foreign_or_torn_plan_is_refused_with_its_name(plans: Plans, tmp_path: Path) -> None:
+    plan = record(plans, {"a": "a"})
+    folder = tmp_path / "run" / ".multiprocesstools" / "plans"
+    (folder / f"{plan.key}.names").write_bytes(b"torn")
+    with pytest.raises(NewerFormat, match=r"\.names"):
+        plans.items(plan)
+    path = folder / f"{plan.key}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
+    with pytest.raises(NewerFormat, match=r"\.json"):
+        plans.all()
