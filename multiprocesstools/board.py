@@ -48,6 +48,7 @@ class Board:
         self._work, self._lister, self._assess, self._beat_seconds = work, lister, assess, beat_seconds
         self._findings: dict[int, tuple[tuple[object, ...], Finding]] = {}
         self._owners: dict[int, _Owner] = {}
+        self._suspected: dict[int, Finding] = {}
         self._began = time.monotonic()
 
     def slot(self, index: int) -> Slot:
@@ -86,8 +87,15 @@ class Board:
         return known[1]
 
     def note(self, index: int, finding: Finding) -> bool:
-        """Remember a state that nobody works on any more. False: it is not settled."""
+        """Remember a state that nobody works on any more. False: it is not settled.
+
+        A listing that overlaps the clearing up of a finished item may look like a failure, so "failed" and "skipped"
+        count when a second listing says the same.
+        """
         if finding.state not in SETTLED:
+            return False
+        if finding.state is not State.DONE and self._suspected.get(index) != finding:
+            self._suspected[index] = finding
             return False
         self.states[index] = SETTLED[finding.state]
         return True
@@ -97,7 +105,8 @@ class Board:
         if not self.note(index, refusal.finding):
             self.states[index] = TRIED
             self.running += 1
-            self._owners[index] = _Owner(refusal.verdict.owner if refusal.verdict else None, time.monotonic())
+            verdict = refusal.verdict
+            self._owners[index] = _Owner(verdict.owner, time.monotonic()) if verdict else _Owner(None, float("-inf"))
 
     def unsettled(self) -> Iterator[tuple[int, Slot, Files]]:
         """The items that are not settled, with their files from listings that are at most a moment old."""

@@ -6,13 +6,14 @@ instance of its own. An instance that was expelled (a forced sweep) joins anew i
 
 import os
 import signal
+import sys
 import threading
 import traceback as tracebacks
+import weakref
 from collections import deque
 from dataclasses import dataclass
 
 from multiprocesstools.claims import claim as claims
-from multiprocesstools.claims import direct
 from multiprocesstools.claims.claim import Expelled, Refusal
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim
@@ -52,6 +53,7 @@ class Crew:
         self._closed = False
         self.guard = Guard(self)
         self._member = Member(run, name, rules, loggers, voice.say)
+        _close_at_the_end_of_a_worker(self)
 
     def member(self) -> Member:
         """The current membership. HelperClosed after `close`."""
@@ -106,9 +108,8 @@ class Crew:
             raise
 
     def assess(self, slot: Slot) -> Finding:
-        """The state of an item, from a fresh listing."""
-        instance = self.member().instance
-        return claims.assess(instance, slot, instance.look(slot))
+        """The state of an item, from fresh listings."""
+        return claims.look_twice(self.member().instance, slot)
 
     # -- when a signal comes, and at the end
 
@@ -121,21 +122,19 @@ class Crew:
         """Declare what is held dropped, at once; the work on it may still go on.
 
         What is being written in place cannot be dropped while the work goes on, because nobody could tell then whether
-        the final is complete: `in_place=False` leaves it alone.
+        the final is complete: `in_place=False` leaves it alone, and so is always what other threads write.
         """
         member = self._member
         if member.instance.pid != os.getpid():
             return
         for claim in _in_work(member):
-            if not claim.given_up and (in_place or not claim.signed):
+            if not claim.given_up and (in_place or not claim.signed) and not _is_written_elsewhere(claim):
                 self._give_up(member, claim)
         member.journal.flush()
 
     def _give_up(self, member: Member, claim: Claim) -> None:
         instance = member.instance
         try:
-            if claim.signed:
-                direct.retract(instance, claim)
             claims.give_up(instance, claim, instance.ended(Outcome.DROPPED, started=claim.started))
         except OSError:
             return  # no server: others will see the silence
@@ -157,14 +156,15 @@ class Crew:
         with self.guard.critical():
             self.give_up_all()
             for claim in _in_work(self._member):
-                self._let_go(claim)
+                if not _is_written_elsewhere(claim):
+                    self._let_go(claim)
             self._member.leave()
 
     def _let_go(self, claim: Claim) -> None:
         """Nobody will settle this attempt: remove what it has written."""
         instance = self._member.instance
-        discard(instance, instance.staging(claim))
-        discard(instance, instance.folder(claim))
+        for path in claim.private:
+            discard(instance, path)
         instance.hands.leave(claim.slot)
 
     def die(self) -> None:
@@ -188,7 +188,24 @@ class Crew:
                 self._member = Member(self.run, self.name, self.rules, self._loggers, self.say)
             except FileNotFoundError as error:
                 raise RunDirectoryUnusable(self.run.directory, "it is not there any more") from error
+            self._member.succeed(old)
+            _close_at_the_end_of_a_worker(self)
             return self._member
+
+
+def _close_at_the_end_of_a_worker(crew: Crew) -> None:
+    """Processes of multiprocessing end without the handlers of atexit; they have finalizers of their own."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, _close, (weakref.ref(crew),), exitpriority=1)
+
+
+def _close(reference: "weakref.ref[Crew]") -> None:
+    crew = reference()
+    if crew is not None:
+        crew.close()
 
 
 def _in_work(member: Member) -> list[Claim]:
@@ -196,6 +213,11 @@ def _in_work(member: Member) -> list[Claim]:
     hands = member.instance.hands
     over = {claim for claim, _ in hands.owed()}
     return [claim for claim in hands.claims() if claim not in over]
+
+
+def _is_written_elsewhere(claim: Claim) -> bool:
+    """Is another thread, which no signal reaches, writing the final in place?"""
+    return claim.signed and claim.thread not in (threading.get_ident(), threading.main_thread().ident)
 
 
 def failure_of(item: str, attempt: int, error: BaseException) -> Failure:

@@ -20,7 +20,7 @@ class Directories:
         self._crew, self._plans = crew, plans
         self._root = crew.run.directory
         self._ready: set[str] = set()
-        self._planned: set[str] = set()
+        self._planned: set[tuple[str, bool]] = set()
         self.by_name: dict[str, str] = {"working_directory": self._root}
         self.make_ready(self._root)
 
@@ -62,15 +62,17 @@ class Directories:
         member.check_filesystem(directory)
         self._ready.add(directory)
 
-    def make_open(self, directory: str) -> None:
-        """The same for a directory in which single items are claimed; a plan says so to `status` and `cleanup`."""
+    def make_open(self, directory: str, *, in_place: bool = False) -> str:
+        """The same for a directory in which single items are claimed, perhaps written in place; a plan says so to all.
+        Returns the one true path of the directory."""
         self.make_ready(directory)
-        if directory not in self._planned:
-            self._plans.record_open(directory)
-            self._planned.add(directory)
+        real = os.path.realpath(directory)
+        if (real, in_place) not in self._planned:
+            self._plans.record_open(real, in_place=in_place)
+            self._planned.add((real, in_place))
+        return real
 
     def single(self, final: str, directory: Path | None) -> Slot:
         """The slot of one item, its directory made."""
         folder, _, name = f"{self.resolve(directory)}/{check_relative(final)}".rpartition("/")
-        self.make_open(folder)
-        return Slot(folder, name)
+        return Slot(self.make_open(folder), name)

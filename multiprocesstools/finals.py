@@ -30,6 +30,17 @@ class WorkList:
     def __len__(self) -> int:
         return len(self.finals)
 
+    def resolved(self) -> "WorkList":
+        """The same with the one true path of each directory, so that one file never has two names. DuplicateFinal."""
+        real = {directory: os.path.realpath(directory) for directory in self.directories()}
+        if all(directory == path for directory, path in real.items()):
+            return self
+        columns = [list(column) for column in zip(*self.others, strict=True)] if self.others else []
+        columns = [[_under(real, final) for final in column] for column in (*columns, self.finals)]
+        _check_different(self.sources, columns, [""] * len(columns))
+        others = list(zip(*columns[:-1], strict=True)) if len(columns) > 1 else None
+        return WorkList(self.sources, columns[-1], others)
+
     def directories(self) -> list[str]:
         """The directories that hold finals, in the order of their first item."""
         seen = dict.fromkeys(os.path.dirname(final) for final in self.finals)
@@ -161,6 +172,11 @@ def _values(source: Any, fields: frozenset[str], index: int) -> dict[str, Any]:
         values |= {"stem": path.stem, "name": path.name, "suffix": path.suffix, "parent": path.parent.name}
         values["shard"] = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:2] if "shard" in fields else ""
     return values | dict(source) if isinstance(source, Mapping) else values
+
+
+def _under(real: dict[str, str], final: str) -> str:
+    directory, _, name = final.rpartition("/")
+    return f"{real[directory]}/{name}"
 
 
 def _check_different(sources: Sequence[Any], columns: list[list[str]], templates: Sequence[Final]) -> None:

@@ -15,7 +15,7 @@ from multiprocesstools.claims.survey import State
 from multiprocesstools.crew import Crew, Failure
 from multiprocesstools.directories import Directories
 from multiprocesstools.errors import BadArgument, ItemFailed
-from multiprocesstools.finals import Final, source_identity, template_text, uses_index, work_list
+from multiprocesstools.finals import Final, WorkList, source_identity, template_text, uses_index, work_list
 from multiprocesstools.inplace import InPlace
 from multiprocesstools.items import Fate, Item
 from multiprocesstools.loop import Loop, Options
@@ -99,10 +99,9 @@ class MultiProcessHelper:
         _check_choice("order", order, ("spread", "given"))
         self._crew.member()
         folder = self._directories.resolve(directory)
-        work = work_list(sources, final, folder)
-        directories = work.directories()
-        self._record_plan(work.finals, work.sources, final, folder, directories)
-        for path in directories:
+        work = work_list(sources, final, folder).resolved()
+        self._record_plan(work, final, folder)
+        for path in work.directories():
             self._directories.make_ready(path)
         options = Options(wait, order, retry_failed, self._options.on_error, self._options.stop_after)
         return iter(Loop(self._crew, work, options, choose(progress, self._voice, self.name)))
@@ -131,7 +130,7 @@ class MultiProcessHelper:
         attempts are used up.
         """
         slot = self._directories.single(final, directory)
-        for _ in pauses(self._run.clock):
+        for _ in pauses(self._run.clock, min(2.0, self._crew.rules.beat_seconds / 4)):
             item = self.claim(final, directory=directory)
             if item is not None:
                 with item:
@@ -200,7 +199,7 @@ class MultiProcessHelper:
         """
         directory = self.get_directory(path)
         check_name(final_file_name), check_name(temp_file_name)
-        self._directories.make_open(directory)
+        directory = self._directories.make_open(directory, in_place=True)
         return self._inplace.create(directory, final_file_name, temp_file_name)
 
     def delete_tempfile(
@@ -216,8 +215,8 @@ class MultiProcessHelper:
         if name is None:
             raise BadArgument("temp_file_name", None, "give temp_file_name= and path=, or the full path")
         text = os.fspath(name)
-        placeholder = f"{self.get_directory(path)}/{text}" if path is not None else os.path.abspath(text)
-        self._inplace.delete(placeholder)
+        folder, file_name = (self.get_directory(path), text) if path is not None else os.path.split(text)
+        self._inplace.delete(f"{os.path.realpath(folder)}/{file_name}")
 
     def delete_all_tempfiles(self) -> None:
         """End everything that `create_temp_file` began in this instance."""
@@ -267,17 +266,14 @@ class MultiProcessHelper:
 
         return Item(self._crew, claim, source, on_error="raise", settled=settled)
 
-    def _record_plan(
-        self, finals: list[str], sources: Sequence[Any], final: Final | Sequence[Final], folder: str,
-        directories: list[str],
-    ) -> None:  # fmt: skip
+    def _record_plan(self, work: WorkList, final: Final | Sequence[Final], folder: str) -> None:
         known: dict[str, str] = {}
         items = {
             self._run.relative(path): source_identity(source, self._run.directory, known)
-            for path, source in zip(finals, sources, strict=True)
+            for path, source in zip(work.finals, work.sources, strict=True)
         }
         text, place = template_text(final), self._run.relative(folder)
-        self._plans.record(self.name, text, place, directories, items, numbered=uses_index(final))
+        self._plans.record(self.name, text, place, work.directories(), items, numbered=uses_index(final))
 
 
 def _close_at_exit(reference: "weakref.ref[MultiProcessHelper]") -> None:

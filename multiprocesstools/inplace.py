@@ -48,6 +48,7 @@ class InPlace:
         slot, placeholder = Slot(directory, check_name(final_name)), f"{directory}/{check_name(temp_name)}"
         if temp_name == final_name:
             raise BadName(temp_name, "the placeholder must have another name than the final")
+        self._forget_given_up()
         if placeholder in self.placeholders():
             raise BadArgument("temp_file_name", temp_name, "this instance has that placeholder already")
         self._crew.guard.enter()
@@ -75,6 +76,15 @@ class InPlace:
                 self._end(work, failed)
         finally:
             self._crew.guard.leave()
+
+    def _forget_given_up(self) -> None:
+        """What a signal has taken away, and nobody came back to delete (a notebook cell that is run again)."""
+        for placeholder, work in list(self._open.items()):
+            if work.claim.given_up:
+                del self._open[placeholder]
+                self._ended.add(placeholder)
+                work.member.instance.hands.leave(work.claim.slot)
+                self._crew.guard.leave()
 
     def _begin(self, slot: Slot, placeholder: str) -> bool:
         taken = self._crew.take(slot, in_place=True)

@@ -12,10 +12,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from multiprocesstools.board import DONE, DROPPED, SKIPPED, TRIED, Board
-from multiprocesstools.claims.claim import Refusal, assess
+from multiprocesstools.board import DONE, DROPPED, SETTLED, SKIPPED, TRIED, Board
+from multiprocesstools.claims.claim import Refusal, assess, end_if_over
 from multiprocesstools.claims.hands import Claim
-from multiprocesstools.claims.slots import Files, Listing, Slot, read_listing
+from multiprocesstools.claims.slots import Files, Listing, Slot
 from multiprocesstools.claims.survey import Finding, State
 from multiprocesstools.crew import Crew
 from multiprocesstools.errors import ItemNotEntered, TooManyFailures
@@ -57,6 +57,7 @@ class Loop:
     def __iter__(self) -> Iterator[Item]:
         crew, member = self._crew, self._crew.member()
         crew.guard.enter()
+        crew.guard.signalled = None
         member.at_beat.append(self._count_at_beat)
         try:
             self._survey()
@@ -74,14 +75,22 @@ class Loop:
         for directory in self._board.directories:
             listing = self._board.read(directory)
             self._board.refuse_other_kinds(listing)
-            for name, index in self._board.tried(listing):
-                slot, files = Slot(directory, name), listing.items[name]
-                finding = self._board.find(index, slot, files)
-                if finding.state is State.FAILED and self._options.retry_failed:
-                    self._retry(slot, finding.attempt)
-                else:
-                    self._board.note(index, finding)
-                self._board.running += finding.state is State.CLAIMED
+            if self._note_tried(listing):
+                self._note_tried(self._board.read(directory))
+
+    def _note_tried(self, listing: Listing) -> bool:
+        """Note the states of what was tried. True: something seems to be set aside, which a second look decides."""
+        doubtful, running = False, 0
+        for name, index in self._board.tried(listing):
+            slot, files = Slot(listing.directory, name), listing.items[name]
+            finding = self._board.find(index, slot, files)
+            if finding.state is State.FAILED and self._options.retry_failed:
+                self._retry(slot, finding.attempt)
+            elif finding.state in SETTLED and not self._board.note(index, finding):
+                doubtful = True
+            running += finding.state is State.CLAIMED
+        self._board.running += 0 if doubtful else running
+        return doubtful
 
     def _retry(self, slot: Slot, attempt: int) -> None:
         try:
@@ -130,17 +139,26 @@ class Loop:
         finding = self._board.find(index, slot, files)
         if self._board.note(index, finding):
             return None
-        dropped = self._board.states[index] == DROPPED
-        if finding.state is State.CLAIMED and (dropped or not self._board.is_worth_judging(index)):
+        if finding.state in SETTLED or (finding.state is State.CLAIMED and not self._board.is_worth_judging(index)):
             self._board.running += 1
             return None
-        if dropped:
+        if self._board.states[index] == DROPPED:
+            self._end_if_over(index, slot, finding)
             return None
         taken = self._crew.take(slot, files if files.highest else None)
         if isinstance(taken, Refusal):
             self._board.note_refusal(index, taken)
             return None
         return taken
+
+    def _end_if_over(self, index: int, slot: Slot, finding: Finding) -> None:
+        """What this instance has dropped it does not take again; but nobody waits for a dead owner because of that."""
+        if finding.state is not State.CLAIMED:
+            return
+        refusal = end_if_over(self._crew.member().instance, slot, finding.attempt)
+        if refusal is not None:
+            self._board.note_refusal(index, refusal)
+            self._board.states[index] = DROPPED
 
     def _pause(self, seconds: float) -> None:
         """Wait, but not longer than until somebody on this machine dies."""
@@ -217,9 +235,9 @@ class Loop:
         began = time.monotonic()
         if began < self._next_count or self._progress.interval_seconds == float("inf"):
             return
-        disk = self._crew.run.raw
+        instance = self._crew.latest_member.instance
         for directory in self._board.open_directories():
-            self._board.learn(read_listing(directory, disk.list(directory)))
+            self._board.learn(instance.listing(directory, self._crew.run.raw))
         spent = time.monotonic() - began
         self._next_count = time.monotonic() + max(self._progress.interval_seconds, 50 * spent)
         self._progress.update(self._board.tally())

@@ -1,6 +1,7 @@
 """This process as a member of a run: its instance, journal, log file and heart, which begin and end together."""
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from multiprocesstools.errors import RunDirectoryUnusable
 from multiprocesstools.heart import Heart
 from multiprocesstools.journal import Journal
 from multiprocesstools.logs import LogFile
+from multiprocesstools.plans import Plans
 from multiprocesstools.run import Run
 
 _WARNINGS = {
@@ -25,11 +27,17 @@ class Member:
 
     def __init__(self, run: Run, name: str, rules: Rules, loggers: tuple[str, ...], say: Callable[[str], None]) -> None:
         self._run, self._say = run, say
-        self.instance: Instance = run.join(name, rules, notice=self._notice)
+        writes_in_place = Plans(run).writes_in_place
+        self.instance: Instance = run.join(name, rules, notice=self._notice, writes_in_place=writes_in_place)
         self._findings: dict[int, Findings] = {}
+        self._probing = threading.Lock()
         own = self.instance.record
-        self.journal = Journal(run.journal_path(own), self.instance)
-        self.log = LogFile(run.log_path(own), loggers)
+        try:
+            self.journal = Journal(run.journal_path(own), self.instance)
+            self.log = LogFile(run.log_path(own), loggers)
+        except OSError:
+            self.instance.leave()
+            raise
         self._old_stop = run.stop_token()
         self.stop_requested = False
         self.at_beat: list[Callable[[], None]] = []
@@ -43,9 +51,10 @@ class Member:
         stamp = disk.look(directory)
         if stamp is None:
             raise RunDirectoryUnusable(directory, "it is not there any more")
-        if stamp.device not in self._findings:
-            self._findings[stamp.device] = self._probe(directory)
-        findings = self._findings[stamp.device]
+        with self._probing:
+            if stamp.device not in self._findings:
+                self._findings[stamp.device] = self._probe(directory)
+            findings = self._findings[stamp.device]
         refuse_without_links(findings, directory, own.rules.publish)
         if not findings.identity:
             own.copies.add(directory)
@@ -60,6 +69,11 @@ class Member:
         self.journal.add("ended")
         self.journal.close()
         self.log.close()
+
+    def succeed(self, other: "Member") -> None:
+        """Carry on for an earlier membership of this helper: what it knew of stop requests and filesystems."""
+        self._old_stop, self.stop_requested = other._old_stop, other.stop_requested
+        self.instance.copies |= other.instance.copies
 
     def forsake(self) -> None:
         """In a forked child: let go of the parent's files without touching what they say."""

@@ -4,7 +4,8 @@
                         template and directory counts in the totals
     plans/<key>.names   final and source of each item, compressed
 
-An *open* plan (no template) names a directory in which single items are claimed: `claim`, `once`, direct mode.
+An *open* plan (no template) names a directory in which single items are claimed: `claim`, `once`, direct mode; the
+latter has one of its own, `in_place`, which is there before the first final of that kind is begun.
 
 Guarantee: one final never has two sources, in any plan of the run. Plans decide nothing about claims.
 """
@@ -37,6 +38,7 @@ class Plan:
     sources: str
     sequence: int
     numbered: bool = False
+    in_place: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -51,8 +53,7 @@ class Plans:
 
     def all(self) -> list[Plan]:
         """Every plan, oldest first."""
-        names = [entry.name for entry in self._run.disk.list(self._run.plans)]
-        files = sorted(name for name in names if name.endswith(".json") and not name.startswith("."))
+        files = sorted(name for name in self._file_names() if name.endswith(".json") and not name.startswith("."))
         plans = [plan for name in files if (plan := self._read(name)) is not None]
         return sorted(plans, key=lambda plan: plan.sequence)
 
@@ -70,10 +71,7 @@ class Plans:
         path = self._path(plan.key, "names")
         try:
             data = self._run.disk.read(path, _NAMES_LIMIT_BYTES) or b""
-            pairs = [json.loads(line) for line in zlib.decompress(data).decode().splitlines()]
-            if not all(isinstance(text, str) and "\0" not in text for pair in pairs for text in pair):
-                raise ValueError("not a final and a source in each line")
-            return dict(pairs)
+            return dict(_decode_pair(line) for line in zlib.decompress(data).decode().splitlines())
         except (zlib.error, ValueError, TypeError, RecursionError, OSError) as error:
             raise NewerFormat(path, f"it is no list of items ({error})") from error
 
@@ -100,9 +98,23 @@ class Plans:
         self._refuse_other_sources([p for p in self.all() if p not in known], key, items, template)
         return plan
 
-    def record_open(self, directory: str) -> None:
-        """Note that single items are claimed in a directory."""
-        self.record("", "", self._run.relative(directory), [directory], {})
+    def record_open(self, directory: str, *, in_place: bool = False) -> None:
+        """Note that single items are claimed in a directory (and that finals are written there in place)."""
+        key, folder = self._open_key(directory, in_place), self._run.relative(directory)
+        if f"{key}.json" not in self._file_names():
+            sequence = max((plan.sequence for plan in self.all()), default=0) + 1
+            self._write(Plan(key, "", "", folder, [folder], 0, "", sequence, in_place=in_place), "")
+
+    def writes_in_place(self, directory: str) -> bool:
+        """Has some instance said that it writes finals of this directory in place? Asked of the disk each time."""
+        return f"{self._open_key(directory, True)}.json" in self._file_names()
+
+    def _open_key(self, directory: str, in_place: bool) -> str:
+        kind = "in place" if in_place else "open"
+        return hashlib.sha256(os.fsencode(f"{kind}\0{self._run.relative(directory)}")).hexdigest()[:32]
+
+    def _file_names(self) -> set[str]:
+        return {entry.name for entry in self._run.disk.list(self._run.plans)}
 
     def _write(self, plan: Plan, text: str) -> None:
         disk, path = self._run.disk, self._path(plan.key, "json")
@@ -137,9 +149,24 @@ def _decode(line: dict[str, Any]) -> Plan:
     if line["format"] != FORMAT:
         raise ValueError(f"its format is {line['format']!r}, known is {FORMAT}")
     plan = Plan(**{name: line[name] for name in Plan.__dataclass_fields__})
-    texts = [plan.key, plan.name, plan.template, plan.directory, plan.sources, *plan.directories]
-    if not all(isinstance(text, str) and "\0" not in text for text in texts) or not plan.directories:
-        raise ValueError("a name in it is no name")
+    for text in (plan.key, plan.name, plan.template, plan.directory, plan.sources, *plan.directories):
+        _name(text)
     if not isinstance(plan.directories, list) or not isinstance(plan.count + plan.sequence, int):
         raise ValueError("a value in it has another type")
+    if not plan.directories:
+        raise ValueError("it names no directory")
     return plan
+
+
+def _decode_pair(text: str) -> tuple[str, str]:
+    line = json.loads(text)
+    if not isinstance(line, list):
+        raise ValueError("not a final and a source in each line")
+    final, source = line
+    return _name(final), _name(source)
+
+
+def _name(text: Any) -> str:
+    if not isinstance(text, str) or "\0" in text:
+        raise ValueError(f"{text!r} is no name")
+    return text

@@ -57,8 +57,8 @@ class Voice:
         try:
             sys.stderr.write(line + "\n")
             sys.stderr.flush()
-        except (OSError, ValueError):
-            return  # nobody listens: a closed terminal, a pipe without a reader
+        except (OSError, ValueError, RuntimeError):
+            return  # nobody listens (a closed terminal), or a signal came while something was being written
 
     def show_bar(self, bar: "RichProgress") -> None:
         self._bar, self._pid = bar, os.getpid()

@@ -20,7 +20,6 @@ from typing import Any
 
 from multiprocesstools.claims import identity
 from multiprocesstools.claims.disk import Disk, PosixDisk, create_whole
-from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.instance import Instance, Notice, Rules, ignore_notice
 from multiprocesstools.claims.record import Beat, Record, Unreadable, decode
 from multiprocesstools.claims.slots import check_name
@@ -62,7 +61,7 @@ class Run:
         path = os.fsdecode(directory)
         if not path or "\0" in path or "\n" in path:
             raise BadArgument("working_directory", directory, "it is empty, or contains NUL or a line break")
-        self.directory = os.path.abspath(path)
+        self.directory = os.path.realpath(path)  # a file must not have two names
         self.clock: Clock = clock or SystemClock()
         self.raw: Disk = disk or PosixDisk()
         self.disk = SteadyDisk(self.raw, self.clock, _PASSING_PATIENCE_SECONDS)
@@ -152,7 +151,7 @@ class Run:
 
     def join(
         self, name: str, rules: Rules, *, notice: Notice = ignore_notice,
-        is_gone: Callable[[Identity], bool] = identity.is_gone,
+        writes_in_place: Callable[[str], bool] = lambda directory: True,
     ) -> Instance:  # fmt: skip
         """Take part as the next number of `name`; its journal file is created, empty."""
         check_instance_name(name)
@@ -160,7 +159,9 @@ class Run:
             number = self._take_number(name)
             own = Record(uuid.uuid4().hex, name, number, identity.current(), self.clock.wall(), Beat())
             try:
-                return Instance(self.raw, self.clock, self.instances, own, rules, notice=notice, is_gone=is_gone).join()
+                return Instance(
+                    self.raw, self.clock, self.instances, own, rules, notice=notice, writes_in_place=writes_in_place
+                ).join()
             except FileExistsError:
                 continue  # something that is no record of ours has its name; the number is burnt
 
@@ -211,7 +212,7 @@ class Run:
 
     def create(self, path: str, data: bytes) -> bool:
         """Create a file of the run, whole. False: it exists."""
-        return create_whole(self.disk, path, data, self._private())
+        return create_whole(self.disk, path, data, self._private)
 
     def _private(self) -> str:
         return f"{self.home}/.mpt-{uuid.uuid4().hex}-e0.ended"

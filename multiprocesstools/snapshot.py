@@ -15,7 +15,7 @@ from multiprocesstools.claims import identity
 from multiprocesstools.claims.disk import ABSENT
 from multiprocesstools.claims.ended import Ended, Outcome
 from multiprocesstools.claims.record import Record, Unreadable, decode
-from multiprocesstools.claims.slots import Files, Listing, Slot, read_listing
+from multiprocesstools.claims.slots import Files, Listing, Slot, confirmed, read_listing
 from multiprocesstools.claims.survey import State, decide, needed_attempts
 from multiprocesstools.journal import read_journal
 from multiprocesstools.plans import Plan, Plans
@@ -128,6 +128,7 @@ class _Look:
         self._records = {name: record for name, record in run.records() if record is not None}
         self._gone = {name: identity.is_gone(record.identity) for name, record in self._records.items()}
         self._diaries = self._read_diaries()
+        self._plans = Plans(run)
         self._counts: Counter[str] = Counter()
         self._items: list[ItemStatus] = []
         self._partials: list[str] = []
@@ -148,9 +149,8 @@ class _Look:
     def _items_by_directory(self) -> dict[str, set[str]]:
         """The names of the finals of the current plans; in open directories those that the journals know."""
         found: dict[str, set[str]] = {}
-        plans = Plans(self._run)
-        for plan in plans.current():
-            finals = self._open_items(plan) if plan.is_open else plans.items(plan)
+        for plan in self._plans.current():
+            finals = self._open_items(plan) if plan.is_open else self._plans.items(plan)
             for final in finals:
                 directory, name = os.path.split(self._run.absolute(final))
                 found.setdefault(directory, set()).add(name)
@@ -168,7 +168,10 @@ class _Look:
 
     def _listing(self, directory: str) -> Listing:
         try:
-            return read_listing(directory, self._run.disk.list(directory))
+            listing = read_listing(directory, self._run.disk.list(directory))
+            if self._plans.writes_in_place(directory):  # see Instance.listing
+                listing = confirmed(listing, read_listing(directory, self._run.disk.list(directory)))
+            return listing
         except OSError as error:
             if error.errno in ABSENT or isinstance(error, NotADirectoryError):
                 return read_listing(directory, [])

@@ -5,19 +5,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from multiprocesstools.claims.slots import confirmed, read_listing
 from multiprocesstools.clock import Clock
 from multiprocesstools.run import Run
 
 _FIRST_SECONDS, _LONGEST_SECONDS = 0.05, 2.0
 
 
-def pauses(clock: Clock) -> Iterator[None]:
-    """Yield at once, and then after pauses that grow from 0.05 s to 2 s."""
+def pauses(clock: Clock, longest_seconds: float = _LONGEST_SECONDS) -> Iterator[None]:
+    """Yield at once, and then after pauses that grow from 0.05 s to `longest_seconds`."""
     pause = _FIRST_SECONDS
     while True:
         yield
-        clock.sleep(pause)
-        pause = min(2 * pause, _LONGEST_SECONDS)
+        clock.sleep(min(pause, longest_seconds))
+        pause = min(2 * pause, longest_seconds)
 
 
 def wait_for(run: Run, path: str | os.PathLike[str], timeout: float | None) -> Path:
@@ -37,7 +38,9 @@ def wait_for(run: Run, path: str | os.PathLike[str], timeout: float | None) -> P
 
 
 def _is_listed(run: Run, folder: str, name: str) -> bool:
+    """Is the name there, and not being written in place by an instance of the package?"""
     try:
-        return any(entry.name == name for entry in run.disk.list(folder))
+        first, second = (read_listing(folder, run.disk.list(folder)) for _ in range(2))
+        return confirmed(first, second).is_done(name)
     except (FileNotFoundError, NotADirectoryError):
         return False

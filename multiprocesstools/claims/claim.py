@@ -14,7 +14,7 @@ never looked up by name before the claim.
 from dataclasses import dataclass
 
 from multiprocesstools.claims import ended as ended_files
-from multiprocesstools.claims.disk import UNLINKABLE
+from multiprocesstools.claims.disk import ABSENT, PASSING, UNLINKABLE, HalfCreated
 from multiprocesstools.claims.ended import Ended, Outcome
 from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.identity import rebooted
@@ -58,6 +58,8 @@ def take(
     answer: Claim | Refusal | None = None
     try:
         me.ensure_fresh()
+        if me.expelled:
+            raise Expelled
         answer = _take(me, slot, files, look, in_place)
         return answer
     finally:
@@ -92,11 +94,24 @@ def assess(me: Instance, slot: Slot, files: Files) -> Finding:
     return decide(files, ended, me.rules.max_attempts)
 
 
+def look_twice(me: Instance, slot: Slot) -> Finding:
+    """The state of the item by fresh listings. A listing that overlaps the clearing up of a finished item may look like
+    a failure, so "failed" and "skipped" are said when two listings in a row say so."""
+    finding = assess(me, slot, me.look(slot))
+    while finding.state in (State.FAILED, State.SKIPPED):
+        before, finding = finding, assess(me, slot, me.look(slot))
+        if finding == before:
+            break
+    return finding
+
+
 def read_ended(me: Instance, slot: Slot, attempt: int) -> Ended:
     """The content of X_k; unreadable ones count as failures."""
     try:
         data = me.disk.read(slot.ended(attempt))
     except OSError as error:
+        if error.errno in PASSING:
+            raise
         return Ended(Outcome.UNREADABLE, exception=f"the ended-file cannot be read: {error}")
     return ended_files.decode(data if data is not None else b"")
 
@@ -104,23 +119,32 @@ def read_ended(me: Instance, slot: Slot, attempt: int) -> Ended:
 def _next_attempt(me: Instance, slot: Slot, files: Files) -> int | Refusal | None:
     """The number of the attempt that may be made now, why none may be made, or None: look again."""
     finding = assess(me, slot, files)
+    if finding.state in (State.FAILED, State.SKIPPED):
+        finding = look_twice(me, slot)
     if finding.state is State.FREE:
         return finding.attempt + 1
     if finding.state is not State.CLAIMED:
         return Refusal(finding)
-    verdict = me.peers.judge_claim(slot.claim(finding.attempt))
+    return end_if_over(me, slot, finding.attempt)
+
+
+def end_if_over(me: Instance, slot: Slot, attempt: int) -> Refusal | None:
+    """Declare an attempt over if its owner is gone or silent. A refusal: it is running; None: look again."""
+    if (left := me.hands.has_left(slot, attempt)) is not None:
+        me.write_ended(slot, attempt, left)
+        return None
+    verdict = me.peers.judge_claim(slot.claim(attempt))
     if verdict.sight is Sight.ALIVE:
-        return Refusal(Finding(State.RUNNING, finding.attempt), verdict)
+        return Refusal(Finding(State.RUNNING, attempt), verdict)
     if verdict.sight is not Sight.VANISHED:
-        declare_over(me, slot, finding.attempt, verdict)
+        declare_over(me, slot, attempt, verdict)
     return None
 
 
 def declare_over(me: Instance, slot: Slot, attempt: int, verdict: Verdict) -> None:
     """Write X_k for an attempt whose owner is gone or silent, or that this instance itself has left."""
     if verdict.sight is Sight.MINE:
-        left = me.hands.has_left(slot, attempt) or me.ended(Outcome.DROPPED, exception="left without a word")
-        me.write_ended(slot, attempt, left)
+        me.write_ended(slot, attempt, me.ended(Outcome.DROPPED, exception="left without a word"))
         return
     if me.write_ended(slot, attempt, me.ended(_outcome_of(verdict), exception=_words(verdict))):
         me.notice("taken over", slot, attempt, owner=verdict.owner, sight=verdict.sight.value)
@@ -152,7 +176,16 @@ def _create_claim(me: Instance, slot: Slot, attempt: int) -> bool:
         bind_to_record(me, slot.directory, slot.claim(attempt))
     except FileExistsError:
         return False
-    except FileNotFoundError as error:
+    except HalfCreated:
+        me.hands.remember(Claim(slot, attempt, 0.0), me.ended(Outcome.DROPPED, exception="no room for the claim"))
+        raise
+    except PermissionError:  # what sshfs says to half of those that lose
+        if me.disk.look(slot.claim(attempt)) is None:
+            raise
+        return False
+    except OSError as error:
+        if error.errno not in ABSENT:
+            raise
         _explain_missing(me, slot.directory, error)
     return True
 
@@ -213,17 +246,17 @@ def end(me: Instance, claim: Claim, end: Ended) -> None:
     me.hands.remember(claim, end)
     if claim.given_up:
         me.hands.leave(claim.slot)
-        return
-    me.pay(claim, end)
+    else:
+        me.pay(claim, end)
 
 
 def give_up(me: Instance, claim: Claim, end: Ended) -> None:
-    """Declare an attempt over while its work goes on, so that somebody else can begin at once."""
+    """Declare an attempt over while its work goes on, so that somebody else can begin at once. OSError: it is not."""
     if claim.given_up:
         return
-    claim.given_up = True
+    if claim.retract is not None:
+        claim.retract()
+        claim.retract = None
     me.hands.remember(claim, end)
-    try:
-        me.write_ended(claim.slot, claim.attempt, end)
-    except OSError:
-        claim.given_up = False
+    me.write_ended(claim.slot, claim.attempt, end)
+    claim.given_up = True

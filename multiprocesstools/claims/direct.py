@@ -12,6 +12,7 @@ a falsely suspected owner that comes back may still write into the final, which 
 """
 
 import json
+from functools import partial
 
 from multiprocesstools.claims.claim import bind_to_record, end
 from multiprocesstools.claims.disk import create_whole
@@ -27,16 +28,25 @@ PLACEHOLDER_FORMAT = "multiprocesstools placeholder 1"
 
 def begin(me: Instance, claim: Claim, placeholder: str) -> bool:
     """Create the placeholder and the sign. False: the placeholder belongs to another program; the claim was dropped."""
-    if not _create_placeholder(me, claim, placeholder):
-        end(me, claim, me.ended(Outcome.DROPPED, exception=f"{placeholder!r} belongs to another program"))
-        return False
-    claim.placeholder = placeholder
+    claim.retract = partial(retract, me, claim)
+    try:
+        if not _create_placeholder(me, claim, placeholder):
+            end(me, claim, me.ended(Outcome.DROPPED, exception=f"{placeholder!r} belongs to another program"))
+            return False
+        claim.placeholder = placeholder
+        _sign(me, claim)
+    except OSError as error:
+        end(me, claim, me.ended(Outcome.DROPPED, exception=str(error)))
+        raise
+    return True
+
+
+def _sign(me: Instance, claim: Claim) -> None:
     try:
         bind_to_record(me, claim.slot.directory, claim.slot.sign)
     except FileExistsError:
         pass  # the last owner died while it was writing; its final was moved aside when the claim was won
     claim.signed = True
-    return True
 
 
 def finish(me: Instance, claim: Claim) -> None:
@@ -49,21 +59,22 @@ def finish(me: Instance, claim: Claim) -> None:
     if me.rules.durable:
         me.disk.sync(claim.slot.final)
     me.disk.unlink(claim.slot.sign)
-    claim.signed = False
+    claim.signed, claim.retract = False, None
     _remove_placeholder(me, claim)
     clear(me, claim.slot, claim.attempt)
+    me.hands.forget(claim.slot)
     me.hands.leave(claim.slot)
 
 
 def undo(me: Instance, claim: Claim, ended: Ended) -> None:
     """The attempt ends without an output: what was written is moved aside, then the attempt is declared over."""
-    retract(me, claim)
     end(me, claim, ended)
 
 
 def retract(me: Instance, claim: Claim) -> None:
-    """Move the half-written final aside and remove sign and placeholder, if the item is still ours."""
-    if claim.signed and not claim.given_up and not was_taken_over(_without_final(me, claim), claim.attempt):
+    """Move the half-written final aside and remove sign and placeholder, if the item is still ours and unpublished."""
+    files = _without_final(me, claim)
+    if claim.signed and files.sign and not was_taken_over(files, claim.attempt):
         if me.disk.look(claim.slot.final) is not None:
             move_aside(me, claim.slot, claim.attempt)
         me.disk.unlink(claim.slot.sign)
@@ -96,13 +107,13 @@ def _create_placeholder(me: Instance, claim: Claim, path: str) -> bool:
     """Ours, or one that an instance left behind for the same final; never that of another program."""
     line = {"format": PLACEHOLDER_FORMAT, "final": claim.slot.name, "owner": me.record.id}
     data = (json.dumps(line) + "\n").encode()
-    private = me.private(claim.slot.directory)
+    private = partial(me.private, claim.slot.directory)
     if create_whole(me.disk, path, data, private, durable=False):
         return True
     if not _is_left_behind(me, claim, path):
         return False
     me.disk.unlink(path)
-    return create_whole(me.disk, path, data, me.private(claim.slot.directory), durable=False)
+    return create_whole(me.disk, path, data, private, durable=False)
 
 
 def _is_left_behind(me: Instance, claim: Claim, path: str) -> bool:

@@ -9,6 +9,7 @@ import errno
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -20,11 +21,19 @@ UNLINKABLE = frozenset(
 )
 """A hard link cannot be made here: another filesystem, one without links, or a file with too many of them."""
 
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""The disk, or the user's share of it, is full."""
+PASSING = frozenset({errno.EIO, errno.ETIMEDOUT})
+"""What a server that restarts, a soft mount or a failing-over network says of an operation that may have run."""
+
+_READABLE = 0o444
+
+
+class HalfCreated(OSError):
+    """The name was created exclusively, by this very call, but its content could not be written."""
+
 
 Kind = Literal["file", "directory", "link", "other"]
 READ_LIMIT_BYTES = 1 << 20
+_MOST_PRIVATE_NAMES = 4
 _FILE_MODE, _DIRECTORY_MODE = 0o666, 0o777  # the umask decides, so that a group can share a run
 
 
@@ -63,7 +72,10 @@ class Disk(Protocol):
     """The shared filesystem as one machine sees it."""
 
     def create(self, path: str, data: bytes, *, durable: bool = False) -> None:
-        """Create a file that must not exist, with this content (FileExistsError)."""
+        """Create a file that must not exist, with this content. FileExistsError; HalfCreated.
+
+        Whoever can enter the directory can read it, whatever the umask: what nobody can read looks dead to others.
+        """
 
     def link(self, source: str, target: str) -> None:
         """Give the file `source` the second name `target`, which must not exist (FileExistsError)."""
@@ -129,11 +141,9 @@ class PosixDisk:
     def create(self, path: str, data: bytes, *, durable: bool = False) -> None:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, _FILE_MODE)
         try:
-            _write_all(descriptor, data)
-            if durable:
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            _fill(descriptor, data, durable)
+        except OSError as error:
+            raise HalfCreated(error.errno, error.strerror, path) from error
 
     def link(self, source: str, target: str) -> None:
         os.link(source, target, follow_symlinks=False)
@@ -212,23 +222,38 @@ class PosixDisk:
             self.unlink(path)
 
 
-def create_whole(disk: Disk, path: str, data: bytes, private: str, *, durable: bool = True) -> bool:
-    """Create `path` with its whole content at once, by way of the file `private`. False: it exists already.
+def create_whole(disk: Disk, path: str, data: bytes, private: Callable[[], str], *, durable: bool = True) -> bool:
+    """Create `path` with its whole content at once, by way of a file whose name `private` gives. False: it exists.
 
     Without hard links it is created and then written, and a reader may meet it half written.
     """
+    source = _create_private(disk, data, private, durable)
     try:
-        disk.create(private, data, durable=durable)
-        disk.link(private, path)
+        disk.link(source, path)
     except FileExistsError:
-        return same_file(disk, private, path)
+        return same_file(disk, source, path)
     except OSError as error:
         if error.errno not in UNLINKABLE:
             raise
         return _create_in_place(disk, path, data)
     finally:
-        disk.unlink(private)
+        disk.unlink(source)
     return True
+
+
+def _create_private(disk: Disk, data: bytes, private: Callable[[], str], durable: bool) -> str:
+    """A private file with this content. A name on which a try has failed is never used again: it may be empty."""
+    for tries_left in range(_MOST_PRIVATE_NAMES, 0, -1):
+        source = private()
+        try:
+            disk.create(source, data, durable=durable)
+            return source
+        except OSError as error:
+            disk.unlink(source)
+            passing = isinstance(error, FileExistsError) or error.errno in PASSING
+            if not passing or tries_left == 1:
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 def _create_in_place(disk: Disk, path: str, data: bytes) -> bool:
@@ -245,10 +270,18 @@ def same_file(disk: Disk, one: str, other: str) -> bool:
     return mine is not None and found is not None and (mine.device, mine.inode) == (found.device, found.inode)
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+def _fill(descriptor: int, data: bytes, durable: bool) -> None:
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        mode = os.fstat(descriptor).st_mode
+        if mode & _READABLE != _READABLE:
+            os.fchmod(descriptor, stat.S_IMODE(mode) | _READABLE)
+        if durable:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read_regular(descriptor: int, path: str, limit: int) -> bytes:

@@ -6,6 +6,7 @@ Condition: an item is entered before the first operation on it, and left after t
 """
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from multiprocesstools.claims.ended import Ended
@@ -18,6 +19,7 @@ class Claim:
 
     `lost`: another instance was seen to have taken the item over. `given_up`: the attempt was declared over while the
     work went on (a signal), so that somebody else may begin. `private`: the files and folders it may have written.
+    `retract`: what must be done before the attempt may be declared over (direct mode). `thread`: which one won it.
     """
 
     slot: Slot
@@ -28,6 +30,8 @@ class Claim:
     signed: bool = False
     placeholder: str = ""
     private: tuple[str, ...] = ()
+    retract: Callable[[], None] | None = None
+    thread: int = field(default_factory=threading.get_ident)
 
 
 @dataclass(slots=True)
@@ -74,6 +78,12 @@ class Hands:
     def has_left(self, slot: Slot, attempt: int) -> Ended | None:
         with self._lock:
             return self._left.get((slot.final, attempt))
+
+    def forget(self, slot: Slot) -> None:
+        """The item is finished: how attempts at it were left does not matter any more."""
+        with self._lock:
+            for key in [key for key in self._left if key[0] == slot.final]:
+                del self._left[key]
 
     def owe(self, claim: Claim, ended: Ended) -> None:
         """The ended-file could not be written; it is tried again at each beat."""

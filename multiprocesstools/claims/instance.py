@@ -14,10 +14,11 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from multiprocesstools.claims import ended as ended_files
 from multiprocesstools.claims import identity, record, slots
-from multiprocesstools.claims.disk import Disk, Kept, create_whole
+from multiprocesstools.claims.disk import ABSENT, Disk, Kept, create_whole
 from multiprocesstools.claims.ended import Ended, Outcome
 from multiprocesstools.claims.hands import Claim, Hands
 from multiprocesstools.claims.identity import Identity
@@ -56,11 +57,17 @@ class Instance:
         self, disk: Disk, clock: Clock, instances: str, own: Record, rules: Rules, *,
         notice: Notice = ignore_notice, is_gone: Callable[[Identity], bool] = identity.is_gone,
         is_here: Callable[[Identity], bool] = identity.lives_here,
+        writes_in_place: Callable[[str], bool] = lambda directory: True,
     ) -> None:  # fmt: skip
-        """`instances` is the directory of the records; `own` the record that `join` writes there."""
+        """`instances` is the directory of the records; `own` the record that `join` writes there.
+
+        `writes_in_place` tells, from what is on the disk at the time of the call, whether some instance may write
+        finals of a directory in place.
+        """
         self.disk = SteadyDisk(disk, clock, rules.patience_seconds)
         self.clock, self.rules, self.notice = clock, rules, notice
         self.record, self.pid, self.is_here = own, os.getpid(), is_here
+        self.writes_in_place = writes_in_place
         self.path = f"{instances}/{own.file_name}"
         self.hands = Hands()
         self.expelled = False
@@ -72,7 +79,7 @@ class Instance:
         self._encoded = record.encode(own)
         self._kept: Kept | None = None
         self._keeping = threading.Lock()  # a closed descriptor may be another file's by the time of a late beat
-        self._warned = False
+        self._warned = self._must_look = False
         self.inode = 0
         self.peers = Peers(
             self.disk, clock, instances, own.id, beat_seconds=rules.beat_seconds,
@@ -81,7 +88,7 @@ class Instance:
 
     def join(self) -> "Instance":
         """Write the record. FileExistsError when its name is taken."""
-        if not create_whole(self.disk, self.path, self._encoded, self.private(self._instances)):
+        if not create_whole(self.disk, self.path, self._encoded, lambda: self.private(self._instances)):
             raise FileExistsError(self.path)
         self._kept = self.disk.keep(self.path)
         self.beat()
@@ -98,7 +105,9 @@ class Instance:
             beat = Beat(self._beats, int(self.clock.elapsed() - self.started))
             try:
                 stamp = self._kept.write(record.beat_offset(self._encoded), beat.encode())
-            except OSError:
+            except OSError as error:
+                if error.errno in ABSENT:  # NFS: another client has removed the record
+                    self._look_for_record()
                 return False
         self.inode, self.last_beat, self._warned = stamp.inode, self.clock.elapsed(), False
         if stamp.links <= len(self.hands.claims()) or self._beats % _LOOK_FOR_RECORD_EVERY_BEATS == 0:
@@ -112,13 +121,12 @@ class Instance:
 
     def tend(self) -> None:
         """What has to be done at each beat: warn, beat, look at what is in hand, write what could not be written."""
-        overdue = self.overdue()
-        if overdue:
+        if self.overdue():
             self._warn_of_loss()
         if not self.beat():
             return
         try:
-            if overdue:
+            if self._must_look:
                 self.look_at_hands(self.disk.disk)
             for claim, end in self.hands.owed():
                 self.pay(claim, end, self.disk.disk)
@@ -127,32 +135,44 @@ class Instance:
 
     def ensure_fresh(self) -> None:
         """Before anything new: an overdue instance beats first and looks at what it holds. OSError if it cannot."""
-        if not self.overdue():
-            return
-        self._warn_of_loss()
+        if self.overdue():
+            self._warn_of_loss()
+            self._beat_again()
+        if self._must_look:
+            self.look_at_hands(self.disk)
+
+    def _beat_again(self) -> None:
         end = self.clock.elapsed() + self.rules.patience_seconds
-        while not self.beat():
+        while not self.beat() and not self.expelled:
             if self.clock.elapsed() >= end:
                 silent = self.clock.elapsed() - self.last_beat
                 raise OSError(errno.ETIMEDOUT, f"no beat could be written for {silent:.0f} s", self.path)
             self.clock.sleep(min(1.0, self.rules.beat_seconds))
-        self.look_at_hands(self.disk)
 
     def look_at_hands(self, disk: Disk) -> None:
         """Mark as lost what others have taken over."""
         for claim in self.hands.claims():
             if not claim.lost and not claim.given_up and was_taken_over(self.look(claim.slot, disk), claim.attempt):
                 self._lose(claim)
+        self._must_look = False
 
     # -- what claims are made of
 
-    def listing(self, directory: str) -> Listing:
-        """Read a directory; on NFS this renews what the client remembers of it."""
-        return slots.read_listing(directory, self.disk.list(directory))
+    def listing(self, directory: str, disk: Disk | None = None) -> Listing:
+        """Read a directory; on NFS this renews what the client remembers of it.
+
+        A listing is not atomic: it may show a final and miss the sign that was made just before it. So where finals
+        are written in place, a final counts only if a second listing, begun after the first, shows no sign.
+        """
+        disk = disk or self.disk
+        listing = slots.read_listing(directory, disk.list(directory))
+        if self.writes_in_place(directory):
+            listing = slots.confirmed(listing, slots.read_listing(directory, disk.list(directory)))
+        return listing
 
     def look(self, slot: Slot, disk: Disk | None = None) -> Files:
         """The files of one item, from a fresh listing of its directory."""
-        return slots.read_listing(slot.directory, (disk or self.disk).list(slot.directory)).files(slot.name)
+        return self.listing(slot.directory, disk).files(slot.name)
 
     def copy(self) -> bytes:
         """The record as a claim holds it where it cannot be linked."""
@@ -181,19 +201,30 @@ class Instance:
 
     def write_ended(self, slot: Slot, attempt: int, end: Ended, disk: Disk | None = None) -> bool:
         """Create X_k. False: one that is there already, which is fine. OSError when there is no room."""
-        data, private = ended_files.encode(end), self.private(slot.directory)
-        return create_whole(disk or self.disk, slot.ended(attempt), data, private, durable=self.rules.durable)
+        data, disk = ended_files.encode(end), disk or self.disk
+        private = partial(self.private, slot.directory)
+        return create_whole(disk, slot.ended(attempt), data, private, durable=self.rules.durable)
 
     def pay(self, claim: Claim, end: Ended, disk: Disk | None = None) -> None:
         """Write the end of an attempt that was left; keep the item in hand and owe the file when that fails."""
         try:
+            if claim.retract is not None:
+                claim.retract()
+                claim.retract = None
             self.write_ended(claim.slot, claim.attempt, end, disk)
-        except FileNotFoundError:
-            self.hands.leave(claim.slot)  # the whole directory is gone, and the claim with it
-        except OSError:
-            self.hands.owe(claim, end)
+        except OSError as error:
+            if error.errno in ABSENT and self._is_gone(claim.slot.directory):
+                self.hands.leave(claim.slot)  # the claim has gone with it
+            else:
+                self.hands.owe(claim, end)
         else:
             self.hands.leave(claim.slot)
+
+    def _is_gone(self, directory: str) -> bool:
+        try:
+            return self.disk.disk.look(directory) is None
+        except OSError:
+            return False
 
     # -- leaving
 
@@ -235,7 +266,7 @@ class Instance:
     def _warn_of_loss(self) -> None:
         if self._warned:
             return
-        self._warned = True
+        self._warned = self._must_look = True
         for claim in self.hands.claims():
             self.notice("overdue", claim.slot, claim.attempt, silent_seconds=self.clock.elapsed() - self.last_beat)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from multiprocesstools.claims.disk import ABSENT, Disk
+from multiprocesstools.claims.disk import PASSING, Disk
 from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.record import Record, Unreadable, decode
 from multiprocesstools.clock import Clock
@@ -84,7 +84,9 @@ class Peers:
             return Verdict(Sight.MINE, owner)
         if self._is_gone(owner.identity):
             return Verdict(Sight.GONE, owner)
-        return self._judge_silence(owner.id, data if owner.beat else self._beat_of(owner, data), owner)
+        if owner.beat is not None:
+            return self._judge_silence(f"{owner.id} linked", data, owner)
+        return self._judge_silence(f"{owner.id} copied", self._beat_of(owner, data), owner)
 
     def _judge_silence(self, key: str, sign: bytes, owner: Record | None) -> Verdict:
         now = self._clock.elapsed()
@@ -111,10 +113,13 @@ class Peers:
             return copy
 
     def _read(self, path: str) -> bytes | None:
-        """The content; None when missing; a planted link, directory or pipe is content that nobody can read."""
+        """The content; None when missing. A planted link, directory or pipe is content that nobody can read.
+
+        OSError for errors that pass: then there was no round, and nothing is known.
+        """
         try:
             return self._disk.read(path)
         except OSError as error:
-            if error.errno in ABSENT:
-                return None
+            if error.errno in PASSING:
+                raise
             return f"unreadable {error.errno}".encode()

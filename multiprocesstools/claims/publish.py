@@ -30,9 +30,8 @@ def publish(me: Instance, claim: Claim, parts: list[tuple[str, str]]) -> Publish
     disappeared without a final; the caller ends the attempt. OSError (a full disk, an fsync that failed, something
     that is neither file nor directory): nothing was published, the claim is still held.
     """
-    for staging, _ in parts:
-        if me.rules.durable:
-            me.disk.sync(staging)
+    if not all(_check(me, staging) for staging, _ in parts):
+        return _without_staging(me, claim)
     result = Published.MINE
     for staging, final in parts:
         result = _publish_one(me, staging, final)
@@ -40,9 +39,44 @@ def publish(me: Instance, claim: Claim, parts: list[tuple[str, str]]) -> Publish
             return result
     for staging, _ in parts:
         _remove(me, staging)
-    clear(me, claim.slot, claim.attempt)
-    me.hands.leave(claim.slot)
+    _settle(me, claim)
     return result
+
+
+def _check(me: Instance, staging: str) -> bool:
+    """Is the staging file there, of a kind that can be published, and safely on the disk? OSError if not."""
+    if not me.rules.durable:
+        stamp = me.disk.look(staging)
+        if stamp is not None and stamp.kind not in ("file", "directory"):
+            raise OSError(errno.EINVAL, "neither a regular file nor a directory", staging)
+        return stamp is not None
+    try:
+        me.disk.sync(staging)
+    except OSError as error:
+        if error.errno in ABSENT:
+            return False
+        raise
+    return True
+
+
+def _without_staging(me: Instance, claim: Claim) -> Published:
+    """The staging file is gone: a sweep may have removed it because the item is done."""
+    if not _is_published(me, claim.slot.final):
+        return Published.GONE
+    _settle(me, claim)
+    return Published.LOST
+
+
+def _is_published(me: Instance, final: str) -> bool:
+    directory, _, name = final.rpartition("/")
+    return me.listing(directory).is_done(name)
+
+
+def _settle(me: Instance, claim: Claim) -> None:
+    """The item is done: clear up and let it go."""
+    clear(me, claim.slot, claim.attempt)
+    me.hands.forget(claim.slot)
+    me.hands.leave(claim.slot)
 
 
 def _publish_one(me: Instance, staging: str, final: str) -> Published:
@@ -59,12 +93,11 @@ def _resolve(me: Instance, staging: str, final: str, error: OSError) -> Publishe
     """What a refused link means."""
     private = me.disk.look(staging)
     if error.errno in ABSENT:
-        directory, _, name = final.rpartition("/")
-        return Published.LOST if me.listing(directory).is_done(name) else Published.GONE
+        return Published.LOST if _is_published(me, final) else Published.GONE
     if private is not None and private.kind == "directory":
         return _publish_directory(me, staging, final, private.inode)
-    if error.errno == errno.EEXIST:
-        published = me.disk.look(final)
+    published = me.disk.look(final) if error.errno in UNLINKABLE | {errno.EEXIST} else None
+    if published is not None or error.errno == errno.EEXIST:  # sshfs says EPERM for EEXIST
         mine = private is not None and published is not None and private.inode == published.inode
         return Published.MINE if mine else Published.LOST
     if error.errno in UNLINKABLE:
@@ -97,7 +130,13 @@ def _publish_by_rename(me: Instance, staging: str, final: str) -> Published:
         return _publish_directory(me, staging, final, private.inode)
     if me.disk.look(final) is not None:
         return Published.LOST
-    me.disk.rename(staging, final)
+    try:
+        me.disk.rename(staging, final)
+    except OSError as error:
+        published = me.disk.look(final)
+        if error.errno in ABSENT and private is not None and published is not None and published.inode == private.inode:
+            return Published.MINE
+        raise
     return Published.MINE
 
 

@@ -72,6 +72,8 @@ def decode(data: bytes) -> Record:
             raise Unreadable("not an object")
         if line["format"] != FORMAT:
             raise Unreadable(f"format {line['format']!r}")
+        if "/" in line["name"] or line["name"].startswith("."):
+            raise Unreadable(f"the name {line['name']!r}")
         return Record(
             id=_typed(line["id"], str), name=_typed(line["name"], str), number=_typed(line["number"], int),
             identity=_identity(line), started=float(line["started"]), beat=_beat(_typed(line["beat"], str)),

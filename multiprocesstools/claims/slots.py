@@ -147,6 +147,15 @@ def read_listing(directory: str, entries: Iterable[Entry]) -> Listing:
     return listing
 
 
+def confirmed(first: Listing, second: Listing) -> Listing:
+    """The second listing, in which only those finals count that the first has shown as well."""
+    for name in second.names.keys() - first.names.keys():
+        del second.names[name]
+        if name in second.items:
+            second.items[name].final = False
+    return second
+
+
 def _sort(listing: Listing, name: str, entry: Entry) -> None:
     if staged := _STAGING.fullmatch(name):
         listing.staged.append(Staged(name, staged["owner"], staged["name"]))

@@ -7,14 +7,12 @@ although they had succeeded, which the claim protocol recognises by identity. `s
 second fsync after a failed one says "fine" of data that are lost.
 """
 
-import errno
 from collections.abc import Callable
 from typing import TypeVar
 
-from multiprocesstools.claims.disk import READ_LIMIT_BYTES, Disk, Entry, Kept, Stamp
+from multiprocesstools.claims.disk import PASSING, READ_LIMIT_BYTES, Disk, Entry, HalfCreated, Kept, Stamp
 from multiprocesstools.clock import Clock
 
-PASSING = frozenset({errno.EIO, errno.ETIMEDOUT})
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 5.0
 
 Answer = TypeVar("Answer")
@@ -29,6 +27,8 @@ class SteadyDisk:
     def create(self, path: str, data: bytes, *, durable: bool = False) -> None:
         try:
             return self.disk.create(path, data, durable=durable)
+        except HalfCreated:
+            raise  # the name is bound: a second try could only say that it exists
         except OSError as error:
             return self._again(error, lambda: self.disk.create(path, data, durable=durable))
 

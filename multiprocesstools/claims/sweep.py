@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from multiprocesstools.claims.claim import declare_over
 from multiprocesstools.claims.direct import placeholder_owner
-from multiprocesstools.claims.disk import ABSENT, NO_ROOM
+from multiprocesstools.claims.disk import ABSENT
 from multiprocesstools.claims.instance import Instance
 from multiprocesstools.claims.peers import Sight, Verdict
 from multiprocesstools.claims.record import Record
@@ -59,7 +59,7 @@ def sweep(
     placeholders: Iterable[str] = (), force: bool = False, dry_run: bool = False,
 ) -> Report:  # fmt: skip
     """One pass over the directories of a run and over the records in `instances`."""
-    work = _Pass(me, force, dry_run)
+    work = _Pass(me, instances, force, dry_run)
     records = work.read_records(instances)
     for directory in directories:
         work.sweep_directory(directory)
@@ -72,8 +72,8 @@ def sweep(
 class _Pass:
     """One pass: who is who, and what was done."""
 
-    def __init__(self, me: Instance, force: bool, dry_run: bool) -> None:
-        self._me, self._force, self._dry_run = me, force, dry_run
+    def __init__(self, me: Instance, instances: str, force: bool, dry_run: bool) -> None:
+        self._me, self._instances, self._force, self._dry_run = me, instances, force, dry_run
         self._sights: dict[str, Verdict] = {}
         self._blocked: set[str] = set()
         self.report = Report()
@@ -112,6 +112,12 @@ class _Pass:
 
     def _lives_here(self, verdict: Verdict) -> bool:
         return verdict.owner is not None and self._me.is_here(verdict.owner.identity)
+
+    def _sight_of(self, owner: str) -> Verdict:
+        """What is known of an instance by its id, which may have joined just now; without a record it is silent."""
+        if owner and owner not in self._sights:
+            self.read_records(self._instances)
+        return self._sights.setdefault(owner, Verdict(Sight.SILENT))
 
     # -- directories
 
@@ -158,9 +164,7 @@ class _Pass:
         try:
             declare_over(self._me, slot, attempt, verdict)
         except OSError as error:
-            if error.errno not in NO_ROOM:
-                raise
-            self.report.unreadable.append(f"{slot.directory}: no room for {slot.ended(attempt)!r}")
+            self.report.unreadable.append(f"{slot.ended(attempt)}: {error.strerror}")
             if verdict.owner is not None:
                 self._blocked.add(verdict.owner.id)
             return False
@@ -171,10 +175,8 @@ class _Pass:
         if staged.owner == self._me.record.id:
             return
         path = f"{listing.directory}/{staged.file_name}"
-        verdict = self._sights.get(staged.owner)
+        verdict = self._sight_of(staged.owner)
         done = staged.name != PRIVATE_SUFFIX and listing.is_done(staged.name)
-        if verdict is None:
-            verdict = Verdict(Sight.SILENT)
         if self._counts_as_gone(verdict) or (done and verdict.sight is Sight.SILENT):
             self._remove(path)
         else:
@@ -187,7 +189,7 @@ class _Pass:
         except OSError:
             return
         owner = placeholder_owner(data) if data is not None else ""
-        verdict = self._sights.get(owner, Verdict(Sight.SILENT))
+        verdict = self._sight_of(owner)
         if owner and self._counts_as_gone(verdict):
             self._remove(path)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from multiprocesstools.claims.claim import Expelled, Refusal, end, give_up, take
-from multiprocesstools.claims.disk import Disk, PosixDisk
-from multiprocesstools.claims.ended import Ended, Outcome
+from multiprocesstools.claims.disk import Disk, HalfCreated, PosixDisk
+from multiprocesstools.claims.ended import Ended, Outcome, decode
 from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.instance import Instance, Rules
 from multiprocesstools.claims.publish import Published, publish
@@ -321,3 +321,103 @@ def test_an_overdue_instance_beats_and_looks_before_it_takes_anything(world: Wor
     won(take(zombie, world.slot("b")))
     assert not zombie.overdue()
     assert held.lost
+
+
+# -- what a hostile disk, or a busy one, can show (each of these was a bug once)
+
+
+def test_a_final_whose_sign_a_listing_has_missed_is_not_done(world: World) -> None:
+    """A listing is not atomic: the sign was made behind its back, then the final in front of it."""
+    disk = Faulty()
+    me = world.join(disk)
+    Path(world.slot().claim(1)).touch()
+
+    def sign_now(moment: str, verb: str, arguments: tuple[object, ...]) -> None:
+        if verb == "list" and moment == "before":
+            Path(world.slot().final).write_text("half")
+        if verb == "list" and moment == "after":
+            Path(world.slot().sign).touch()
+
+    disk.hook = sign_now
+    files = me.look(world.slot())
+    assert files.sign and not files.done
+
+
+def test_failed_is_said_only_when_two_listings_agree(world: World) -> None:
+    """The first listing meets the ended-files of an item that is being cleared up after its success."""
+    me = world.join()
+    for _ in range(3):
+        fail(me, won(take(me, world.slot())))
+    before = me.look(world.slot())
+    Path(world.slot().retry(3)).touch()
+    assert before.last_retry == 0
+    assert won(take(me, world.slot(), before)).attempt == 4
+
+
+def test_a_record_that_another_client_removed_expels_although_the_server_says_stale(world: World) -> None:
+    disk = Faulty()
+    me = world.join(disk)
+    fail_once(disk, "link", OSError(errno.ESTALE, "Stale file handle"))
+    with pytest.raises(Expelled):
+        take(me, world.slot())
+
+
+def test_a_claim_that_could_not_be_written_is_dropped_and_not_died(world: World) -> None:
+    """Without links a claim is created and then written: on a full disk it stays empty."""
+    disk = Faulty()
+    me = world.join(disk)
+    me.copies.add(world.slot().directory)
+    for attempt in (1, 2, 3):
+        claim = world.slot().claim(attempt)
+        full = HalfCreated(errno.ENOSPC, "full")
+        fail_once(disk, "create", full, moment="after", when=lambda path, data, wanted=claim: path == wanted)
+        with pytest.raises(OSError, match="full"):
+            take(me, world.slot())
+        Path(claim).write_bytes(b"")
+    assert won(take(me, world.slot())).attempt == 4
+    assert decode(Path(world.slot().ended(3)).read_bytes()).outcome is Outcome.DROPPED
+
+
+def test_a_staging_file_removed_because_the_item_is_done_means_lost(world: World) -> None:
+    zombie, heir = world.join(rules=Rules(1, 10, 3)), world.join()
+    late = won(take(zombie, world.slot()))
+    world.die(zombie)
+    assert finish(heir, world.slot()) is Published.MINE
+    assert publish(zombie, late, [(zombie.staging(late), world.slot().final)]) is Published.LOST
+    assert world.hidden() == []
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_link_or_a_pipe_is_never_published(world: World, durable: bool) -> None:
+    me = world.join(rules=Rules(1, 10, 3, durable=durable))
+    claim = won(take(me, world.slot()))
+    os.symlink("nowhere", me.staging(claim))
+    with pytest.raises(OSError):
+        publish(me, claim, [(me.staging(claim), claim.slot.final)])
+    os.unlink(me.staging(claim))
+    os.mkfifo(me.staging(claim))
+    with pytest.raises(OSError):
+        publish(me, claim, [(me.staging(claim), claim.slot.final)])
+    assert not os.path.lexists(world.slot().final)
+
+
+def test_a_filesystem_that_says_not_permitted_for_exists_is_understood(world: World) -> None:
+    """sshfs does so to half of those that lose a race."""
+    disk = Faulty()
+    one, two = world.join(), world.join(disk)
+    claim, late = won(take(one, world.slot())), None
+    world.die(one)
+    late = won(take(two, world.slot()))
+    parts = write(two, late)
+    assert publish(one, claim, write(one, claim)) is Published.MINE
+    fail_once(disk, "link", PermissionError(errno.EPERM, "Operation not permitted"))
+    assert publish(two, late, parts) is Published.LOST
+
+
+def test_without_a_look_a_lost_race_costs_one_operation(world: World) -> None:
+    disk = Faulty()
+    one, two = world.join(), world.join(disk)
+    won(take(one, world.slot()))
+    disk.calls.clear()
+    assert refused(take(two, world.slot(), look=False)) is State.RUNNING
+    assert [verb for verb, _ in disk.calls] == ["link"]

@@ -1,5 +1,6 @@
 """Direct mode: a half-written final is never taken for a finished one."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from multiprocesstools.claims.publish import Published, publish
 from multiprocesstools.claims.survey import State
 from multiprocesstools.errors import ClaimLost
 from tests.claims.conftest import World
+from tests.disks import Faulty, fail_once
 
 
 def begin(world: World, me: Instance, temp: str = "a.tmp") -> Claim:
@@ -120,3 +122,44 @@ def test_a_planted_link_is_no_placeholder(world: World) -> None:
 def test_foreign_bytes_are_no_placeholder(data: bytes) -> None:
     assert not direct.is_placeholder(data, "a.csv")
     assert direct.placeholder_owner(data) == ""
+
+
+def test_a_final_whose_publication_lost_its_reply_is_not_taken_back(world: World) -> None:
+    """Removing the sign publishes. If that ran and only its answer was lost, somebody may have seen it."""
+    disk = Faulty()
+    me = world.join(disk)
+    claim = begin(world, me)
+    final(world).write_text("whole")
+    fail_once(disk, "unlink", OSError(errno.EACCES, "lost"), moment="after", when=lambda path: path.endswith(".direct"))
+    with pytest.raises(OSError, match="lost"):
+        direct.finish(me, claim)
+    direct.undo(me, claim, me.ended(Outcome.DROPPED))
+    assert final(world).read_text() == "whole"
+
+
+@pytest.mark.parametrize("what", ["placeholder", "sign"])
+def test_no_room_at_the_beginning_gives_the_item_back(world: World, what: str) -> None:
+    disk = Faulty()
+    me = world.join(disk)
+    claim = take(me, world.slot(), in_place=True)
+    assert isinstance(claim, Claim)
+    wanted = {"placeholder": "a.tmp", "sign": ".direct"}[what]
+    fail_once(disk, "link", OSError(errno.ENOSPC, "full"), when=lambda source, target: target.endswith(wanted))
+    with pytest.raises(OSError, match="full"):
+        direct.begin(me, claim, str(world.root / "out" / "a.tmp"))
+    assert not me.hands.claims()
+    assert not (world.root / "out" / "a.tmp").exists()
+    assert begin(world, me).attempt == 2
+
+
+def test_what_cannot_be_moved_aside_is_tried_again_at_the_next_beat(world: World) -> None:
+    disk = Faulty()
+    me = world.join(disk)
+    claim = begin(world, me)
+    final(world).write_text("half")
+    fail_once(disk, "rename", OSError(errno.ENOSPC, "full"))
+    direct.undo(me, claim, me.ended(Outcome.DROPPED))
+    assert me.hands.owed() and final(world).exists()
+    me.tend()
+    assert not me.hands.owed() and not final(world).exists()
+    assert begin(world, me).attempt == 2

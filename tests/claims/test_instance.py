@@ -82,3 +82,18 @@ def test_a_taken_name_is_refused(world: World) -> None:
     me = world.join()
     with pytest.raises(FileExistsError):
         me.join()
+
+
+def test_a_look_that_failed_is_repeated_before_anything_new_begins(world: World) -> None:
+    disk = Faulty()
+    me, heir = world.join(disk), world.join()
+    held = take(me, world.slot())
+    assert isinstance(held, Claim)
+    world.die(me)
+    take(heir, world.slot())
+    world.clock.now += 60
+    fail_once(disk, "list", OSError(errno.EACCES, "denied"))
+    me.tend()
+    assert not held.lost
+    take(me, world.slot("b"))
+    assert held.lost

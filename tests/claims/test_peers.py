@@ -1,12 +1,16 @@
 """Observing others: only proof or patience ends an attempt."""
 
+import errno
 import os
 from pathlib import Path
+
+import pytest
 
 from multiprocesstools.claims.claim import take
 from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.peers import Sight
 from tests.claims.conftest import World
+from tests.disks import Faulty
 
 
 def pass_time(world: World, seconds: float, *, observer, beating=(), step: float = 0.5) -> None:  # type: ignore[no-untyped-def]
@@ -84,3 +88,37 @@ def test_a_planted_link_or_pipe_is_an_unknown_owner(world: World) -> None:
 
 def test_a_missing_claim_has_vanished(world: World) -> None:
     assert world.join().peers.judge_claim(world.slot().claim(1)).sight is Sight.VANISHED
+
+
+def test_linked_and_copied_claims_of_one_owner_do_not_disturb_each_other(world: World) -> None:
+    owner, observer = world.join(), world.join()
+    take(owner, world.slot("linked"))
+    owner.copies.add(world.slot().directory)
+    take(owner, world.slot("copied"))
+    os.unlink(owner.path)
+    for _ in range(24):
+        world.clock.now += 0.5
+        observer.beat()
+        sights = [observer.peers.judge_claim(world.slot(name).claim(1)).sight for name in ("linked", "copied")]
+    assert sights == [Sight.SILENT, Sight.SILENT]
+
+
+def test_a_copied_claim_lives_by_the_beat_of_its_owners_record(world: World) -> None:
+    owner, observer = world.join(), world.join()
+    owner.copies.add(world.slot().directory)
+    take(owner, world.slot())
+    pass_time(world, 30, observer=observer, beating=[owner])
+    assert observer.peers.judge_claim(world.slot().claim(1)).sight is Sight.ALIVE
+    pass_time(world, 12, observer=observer)
+    assert observer.peers.judge_claim(world.slot().claim(1)).sight is Sight.SILENT
+
+
+def test_an_error_that_passes_is_no_round(world: World) -> None:
+    disk = Faulty()
+    owner, observer = world.join(), world.join(disk)
+    take(owner, world.slot())
+    disk.hook = lambda moment, verb, arguments: (
+        (_ for _ in ()).throw(OSError(errno.EIO, "x")) if verb == "read" else None
+    )
+    with pytest.raises(OSError, match="x"):
+        observer.peers.judge_claim(world.slot().claim(1))

@@ -1,5 +1,6 @@
 """A sweep removes what is provably left over, and nothing that belongs to the living."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.instance import Instance
 from multiprocesstools.claims.sweep import Report, sweep
 from tests.claims.conftest import World
+from tests.disks import Faulty, fail_once
 
 
 def run(world: World, me: Instance, **how: bool) -> Report:
@@ -123,3 +125,33 @@ def test_a_record_that_was_never_finished_goes_with_its_gone_owner(world: World)
     world.die(dead)
     run(world, sweeper)
     assert not private.exists()
+
+
+def test_the_staging_file_of_an_instance_that_joins_during_the_sweep_stays(world: World) -> None:
+    """It belongs to one of several files of an item, and an earlier attempt has published that one already."""
+    disk = Faulty()
+    sweeper = world.join(disk)
+    (world.root / "out" / "part").write_text("earlier")
+    staging: list[str] = []
+
+    def join_now(moment: str, verb: str, arguments: tuple[object, ...]) -> None:
+        if moment == "after" and verb == "list" and not staging:
+            newcomer = world.join()
+            staging.append(world.slot("part").staging(f"{newcomer.record.id}-1"))
+            Path(staging[0]).touch()
+
+    disk.hook = join_now
+    run(world, sweeper)
+    assert staging and os.path.exists(staging[0])
+
+
+def test_one_directory_that_cannot_be_written_does_not_end_the_sweep(world: World) -> None:
+    disk = Faulty()
+    dead, sweeper = world.join(), world.join(disk)
+    for name in ("a", "b"):
+        hold(world, dead, name)
+    world.die(dead)
+    fail_once(disk, "link", PermissionError(errno.EACCES, "denied"), when=lambda source, target: ".ended-" in target)
+    report = run(world, sweeper)
+    assert len(report.ended) == 1 and len(report.unreadable) == 1
+    assert os.path.exists(dead.path)  # something of it is left, so its record must stay
