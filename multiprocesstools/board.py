@@ -142,11 +142,18 @@ class Board:
                 kinds.setdefault("file", name)
             elif entry.is_dir(follow_symlinks=False):
                 kinds.setdefault("directory", name)
-            elif not entry.is_symlink():
-                raise FinalOfAnotherKind(f"{listing.directory}/{name}", "a device, pipe or socket")
+            elif not entry.is_file() and not entry.is_dir():
+                kind = "a link to nothing" if entry.is_symlink() else "a device, pipe or socket"
+                raise FinalOfAnotherKind(f"{listing.directory}/{name}", kind)
         if len(kinds) > 1:
             final = f"{listing.directory}/{kinds['directory']}"
             raise FinalOfAnotherKind(final, f"a directory, while {kinds['file']!r} is a file")
+        self._refuse_empty_directory(listing, kinds)
+
+    def _refuse_empty_directory(self, listing: Listing, kinds: dict[str, str]) -> None:
+        """No item is ever published as an empty directory. One of them is looked at, not all: it costs a listing."""
+        if "directory" in kinds and not self._lister(f"{listing.directory}/{kinds['directory']}").names:
+            raise FinalOfAnotherKind(f"{listing.directory}/{kinds['directory']}", "an empty directory")
 
     # -- counting
 

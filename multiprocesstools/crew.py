@@ -25,7 +25,7 @@ from multiprocesstools.errors import HelperClosed, RunDirectoryUnusable
 from multiprocesstools.journal import peak_memory_bytes
 from multiprocesstools.member import Member
 from multiprocesstools.progress import Voice
-from multiprocesstools.run import Run
+from multiprocesstools.run import Run, unusable
 from multiprocesstools.signals import Guard
 
 _MOST_FAILURES = 1000
@@ -102,6 +102,8 @@ class Crew:
                 if isinstance(taken, Claim):
                     member.journal.add("claimed", item=member.item_name(slot), attempt=taken.attempt)
             return taken
+        except OSError as error:
+            raise unusable(slot.directory, error) from error
         except BaseException:
             if isinstance(taken, Claim):
                 member.instance.hands.leave(slot)

@@ -41,7 +41,8 @@ class InPlace:
 
     def placeholders(self) -> list[str]:
         mine = os.getpid()
-        return [path for path, work in list(self._open.items()) if work.member.instance.pid == mine]
+        works = list(self._open.items())
+        return [path for path, work in works if work.member.instance.pid == mine and not work.claim.given_up]
 
     def create(self, directory: str, final_name: str, temp_name: str) -> bool:
         """Claim a final and make its placeholder. False: not available."""

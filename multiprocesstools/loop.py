@@ -23,6 +23,7 @@ from multiprocesstools.finals import WorkList
 from multiprocesstools.items import Fate, Item
 from multiprocesstools.order import Walk
 from multiprocesstools.progress import Progress
+from multiprocesstools.run import unusable
 
 _TICK_SECONDS = 0.1
 _LONGEST_POLL_SECONDS = 3.0
@@ -217,7 +218,10 @@ class Loop:
     # -- asking the disk
 
     def _list(self, directory: str) -> Listing:
-        return self._crew.member().instance.listing(directory)
+        try:
+            return self._crew.member().instance.listing(directory)
+        except OSError as error:
+            raise unusable(directory, error) from error
 
     def _assess(self, slot: Slot, files: Files) -> Finding:
         return assess(self._crew.member().instance, slot, files)

@@ -222,7 +222,8 @@ def unusable(directory: str, error: OSError) -> RunDirectoryUnusable:
     """What an error of the system says about a directory, in words."""
     if isinstance(error, FileExistsError | NotADirectoryError):
         return RunDirectoryUnusable(os.fsdecode(error.filename or directory), "it is not a directory")
-    return RunDirectoryUnusable(directory, error.strerror or str(error))
+    gone = isinstance(error, FileNotFoundError) and not os.path.lexists(directory)
+    return RunDirectoryUnusable(directory, "it is not there any more" if gone else error.strerror or str(error))
 
 
 def check_instance_name(name: str) -> str:

@@ -24,7 +24,7 @@ from multiprocesstools.claims.publish import clear, move_aside
 from multiprocesstools.claims.record import Record, Unreadable, decode
 from multiprocesstools.claims.slots import Files, Slot
 from multiprocesstools.claims.survey import Finding, State, decide, needed_attempts
-from multiprocesstools.errors import RunDirectoryUnusable
+from multiprocesstools.errors import FinalOfAnotherKind, RunDirectoryUnusable
 
 _MOST_TURNS = 1000
 
@@ -51,7 +51,8 @@ def take(
     """Try to win the item. `files`: what a recent listing said of it; None to begin with attempt 1.
 
     With `look=False` a lost race costs one operation and nothing is learnt about who won it. `in_place`: the caller
-    will write the final itself (see `direct`). RunDirectoryUnusable when the directory of the final is gone.
+    will write the final itself (see `direct`). RunDirectoryUnusable when the directory of the final is gone;
+    FinalOfAnotherKind when the final is a device, pipe or socket.
     """
     if not me.hands.enter(slot):
         return Refusal(Finding(State.RUNNING), Verdict(Sight.MINE, me.record))
@@ -227,10 +228,13 @@ def _is_mine(me: Instance, slot: Slot, attempt: int, files: Files) -> bool:
 
 
 def _under_claim(me: Instance, slot: Slot, attempt: int, *, signed: bool, in_place: bool) -> Claim | Refusal:
-    if me.disk.look(slot.final) is not None:
+    final = me.disk.look(slot.final)
+    if final is not None:
         signed = me.disk.look(slot.sign) is not None
         if not signed:
             clear(me, slot, attempt)
+            if final.kind == "other":
+                raise FinalOfAnotherKind(slot.final, "a device, pipe or socket")
             return Refusal(Finding(State.DONE, attempt))
         move_aside(me, slot, max(attempt - 1, 1))
     if signed and not in_place:

@@ -12,8 +12,11 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from multiprocesstools.claims.identity import Identity, Job
+from multiprocesstools.claims.slots import check_name
+from multiprocesstools.errors import BadName
 
 FORMAT = 1
+_HIGHEST_PID = 2**31 - 1
 _TAIL = '"}\n'
 
 
@@ -72,15 +75,14 @@ def decode(data: bytes) -> Record:
             raise Unreadable("not an object")
         if line["format"] != FORMAT:
             raise Unreadable(f"format {line['format']!r}")
-        if "/" in line["name"] or line["name"].startswith("."):
-            raise Unreadable(f"the name {line['name']!r}")
+        check_name(line["name"])
         return Record(
             id=_typed(line["id"], str), name=_typed(line["name"], str), number=_typed(line["number"], int),
             identity=_identity(line), started=float(line["started"]), beat=_beat(_typed(line["beat"], str)),
         )  # fmt: skip
     except Unreadable:
         raise
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (BadName, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise Unreadable(f"no record: {error!r}") from error
 
 
@@ -89,6 +91,8 @@ def _identity(line: dict[str, Any]) -> Identity:
     for name, value in values.items():
         _typed(value, int if name in ("pid", "start", "user") else str)
     job = line.get("job")
+    if not 0 <= values["pid"] <= _HIGHEST_PID:
+        raise Unreadable(f"the pid {values['pid']}")
     return Identity(**values, job=None if job is None else Job(*(_typed(job[f.name], str) for f in fields(Job))))
 
 
