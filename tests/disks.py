@@ -1,5 +1,7 @@
-"""Disks for tests: PosixDisk with faults that real filesystems show. They pass the contract of tests/claims/test_disk.py
-as far as the real ones would."""
+"""Disks for tests: PosixDisk with faults that real filesystems show.
+
+They pass the contract of tests/claims/test_disk.py as far as the real ones would.
+"""
 
 import errno
 import os
