@@ -20,6 +20,7 @@ from typing import Any
 
 from multiprocesstools.claims import identity
 from multiprocesstools.claims.disk import Disk, PosixDisk, create_whole
+from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.instance import Instance, Notice, Rules, ignore_notice
 from multiprocesstools.claims.record import Beat, Record, Unreadable, decode
 from multiprocesstools.claims.slots import check_name
@@ -151,6 +152,7 @@ class Run:
 
     def join(
         self, name: str, rules: Rules, *, notice: Notice = ignore_notice,
+        is_gone: Callable[[Identity], bool] = identity.is_gone,
         writes_in_place: Callable[[str], bool] = lambda directory: True,
     ) -> Instance:  # fmt: skip
         """Take part as the next number of `name`; its journal file is created, empty."""
@@ -160,8 +162,9 @@ class Run:
             own = Record(uuid.uuid4().hex, name, number, identity.current(), self.clock.wall(), Beat())
             try:
                 return Instance(
-                    self.raw, self.clock, self.instances, own, rules, notice=notice, writes_in_place=writes_in_place
-                ).join()
+                    self.raw, self.clock, self.instances, own, rules,
+                    notice=notice, is_gone=is_gone, writes_in_place=writes_in_place,
+                ).join()  # fmt: skip
             except FileExistsError:
                 continue  # something that is no record of ours has its name; the number is burnt
 

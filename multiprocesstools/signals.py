@@ -1,13 +1,18 @@
 """SIGINT, SIGTERM and SIGHUP while something is held: give the claims up first, then go on as if we were not there.
 
 Guarantee: handlers live only while the guard is entered, in the main thread; a signal that was ignored stays ignored; a
-handler of the user still runs; a forked child behaves as if the handlers were not there. Inside `critical` a signal
+handler of the user still runs; a forked child has the handlers that were there before. Inside `critical` a signal
 waits until the filesystem and our tables agree again; a second one does not wait.
+
+Forks: CPython forgets in a new child which signals have come since the fork, if they have a handler in Python, so that
+a child that is terminated at once would live on. Therefore signals are blocked during a fork, until the child has the
+former handlers.
 """
 
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -15,6 +20,7 @@ from typing import Any, Protocol
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _END_THE_WORK = (signal.SIG_DFL, signal.default_int_handler)
+_SOON_SECONDS = 0.01
 
 
 class Holder(Protocol):
@@ -38,6 +44,8 @@ class Guard:
         self._installed: _Handlers | None = None
         self._entered = self._critical = 0
         self._pending: tuple[_Handlers, int, FrameType | None] | None = None
+        self._masks: dict[int, set[Any]] = {}
+        self._attends_forks = False
         self.signalled: int | None = None
 
     def enter(self) -> None:
@@ -48,6 +56,7 @@ class Guard:
             return
         self._entered += 1
         if self._entered == 1:
+            self._attend_forks()
             self._installed = _Handlers(self._handle)
             self._installed.install()
 
@@ -75,8 +84,45 @@ class Guard:
                 pending, self._pending = self._pending, None
                 self._act(*pending)
 
+    # -- forks
+
+    def _attend_forks(self) -> None:
+        if self._attends_forks:
+            return
+        self._attends_forks = True
+        reference = weakref.ref(self)
+
+        def tell(act: Callable[[Guard], None]) -> None:
+            if (guard := reference()) is not None:
+                act(guard)
+
+        os.register_at_fork(
+            before=lambda: tell(Guard._before_fork), after_in_parent=lambda: tell(Guard._after_fork),
+            after_in_child=lambda: tell(Guard._begin_as_child),
+        )  # fmt: skip
+
+    def _before_fork(self) -> None:
+        if self._installed is not None:
+            self._masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+    def _after_fork(self) -> None:
+        thread = threading.get_ident()
+        if thread in self._masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._masks[thread])
+            del self._masks[thread]
+
+    def _begin_as_child(self) -> None:
+        if self._installed is not None:
+            self._installed.remove()
+        self._installed, self._pending, self._entered, self._critical = None, None, 0, 0
+        self._after_fork()
+
+    # -- signals
+
     def _handle(self, handlers: "_Handlers", number: int, frame: FrameType | None) -> None:
-        if self._critical and self._pending is None:
+        if threading.get_ident() in self._masks:  # an exception would be lost where the interpreter forks
+            threading.Timer(_SOON_SECONDS, os.kill, (os.getpid(), number)).start()
+        elif self._critical and self._pending is None:
             self._pending = (handlers, number, frame)
         else:
             self._act(handlers, number, frame)
