@@ -93,6 +93,20 @@ class ItemNotEntered(MisuseError):
         )
 
 
+class ForkedLoop(MisuseError):
+    """A forked child went on with the loop of its parent."""
+
+    def __init__(self, final: str) -> None:
+        super().__init__(final)
+        self.final = final
+
+    def __str__(self) -> str:
+        return (
+            f"this loop was begun by the parent process, which still works on {self.final!r}; a forked child must end, "
+            "or begin a loop of its own (then it takes part as an instance of its own)"
+        )
+
+
 class RunDirectoryUnusable(RunError):
     """The working directory, or a directory of outputs, cannot be used."""
 

@@ -110,15 +110,18 @@ class MultiProcessHelper:
         """Try to win one item by its final, relative to the directory. None: done, set aside or in other hands."""
         slot = self._directories.single(final, directory)
         self._crew.guard.enter()
-        item = None
+        item, delivered = None, False
         try:
             with self._crew.guard.critical():
                 taken = self._crew.take(slot)
                 if not isinstance(taken, Refusal):
                     item = self._item(taken, final)
+            delivered = True
         finally:
             if item is None:
                 self._crew.guard.leave()
+            elif not delivered:
+                item.give_back()
         return item
 
     def once(

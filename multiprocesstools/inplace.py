@@ -57,6 +57,9 @@ class InPlace:
         try:
             with self._crew.guard.critical():
                 begun = self._begin(slot, placeholder)
+        except BaseException:
+            self._forget_given_up()
+            raise
         finally:
             if not begun:
                 self._crew.guard.leave()

@@ -8,8 +8,9 @@ Guarantee: when the loop ends by itself with `wait`, every item is done, skipped
 instance itself dropped, and that nobody has taken since.
 """
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from multiprocesstools.board import DONE, DROPPED, SETTLED, SKIPPED, TRIED, Board
@@ -18,7 +19,7 @@ from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.slots import Files, Listing, Slot
 from multiprocesstools.claims.survey import Finding, State
 from multiprocesstools.crew import Crew
-from multiprocesstools.errors import ItemNotEntered, TooManyFailures
+from multiprocesstools.errors import ForkedLoop, ItemNotEntered, TooManyFailures
 from multiprocesstools.finals import WorkList
 from multiprocesstools.items import Fate, Item
 from multiprocesstools.order import Walk
@@ -66,10 +67,11 @@ class Loop:
             yield from self._untried()
             yield from self._rest()
         finally:
-            member.at_beat.remove(self._count_at_beat)
-            member.journal.flush()
-            self._progress.stop(self._board.tally())
-            crew.guard.leave()
+            if member.instance.pid == os.getpid():  # not in a forked child, which has inherited the loop
+                member.at_beat.remove(self._count_at_beat)
+                member.journal.flush()
+                self._progress.stop(self._board.tally())
+                crew.guard.leave()
 
     def _survey(self) -> None:
         """List every directory once: what is done, tried, failed."""
@@ -106,11 +108,7 @@ class Loop:
             if self._is_over():
                 return
             slot = self._board.slot(index)
-            taken = self._crew.take(slot, look=False)
-            if isinstance(taken, Claim):
-                yield from self._offer(index, taken, fresh=True)
-            else:
-                self._board.note_refusal(index, taken)
+            if not (yield from self._attempt(index, slot, None, look=False)):
                 walk.met()
                 self._learn(slot.directory)
 
@@ -123,10 +121,8 @@ class Loop:
             for index, slot, files in self._board.unsettled():
                 if self._is_over():
                     return
-                taken = self._consider(index, slot, files)
-                if taken is not None:
-                    claimed_one = True
-                    yield from self._offer(index, taken, fresh=taken.attempt == files.last_retry + 1)
+                if self._is_claimable(index, slot, files):
+                    claimed_one |= yield from self._attempt(index, slot, files)
             if claimed_one:
                 poll = _TICK_SECONDS
                 continue
@@ -135,22 +131,18 @@ class Loop:
             self._pause(poll)
             poll = min(2 * poll, max(_TICK_SECONDS, min(_LONGEST_POLL_SECONDS, self._crew.rules.beat_seconds / 4)))
 
-    def _consider(self, index: int, slot: Slot, files: Files) -> Claim | None:
-        """Try an item that was tried before, if its state allows it."""
+    def _is_claimable(self, index: int, slot: Slot, files: Files) -> bool:
+        """Is it worth trying an item that was tried before?"""
         finding = self._board.find(index, slot, files)
         if self._board.note(index, finding):
-            return None
+            return False
         if finding.state in SETTLED or (finding.state is State.CLAIMED and not self._board.is_worth_judging(index)):
             self._board.running += 1
-            return None
+            return False
         if self._board.states[index] == DROPPED:
             self._end_if_over(index, slot, finding)
-            return None
-        taken = self._crew.take(slot, files if files.highest else None)
-        if isinstance(taken, Refusal):
-            self._board.note_refusal(index, taken)
-            return None
-        return taken
+            return False
+        return True
 
     def _end_if_over(self, index: int, slot: Slot, finding: Finding) -> None:
         """What this instance has dropped it does not take again; but nobody waits for a dead owner because of that."""
@@ -174,19 +166,37 @@ class Loop:
 
     # -- one item
 
-    def _offer(self, index: int, claim: Claim, *, fresh: bool) -> Iterator[Item]:
-        others = self._work.others[index] if self._work.others else ()
-        item = Item(
-            self._crew, claim, self._work.sources[index], index, others,
-            on_error=self._options.on_error, defer=True, settled=self._settled,
-        )  # fmt: skip
-        going_on = False
+    def _attempt(
+        self, index: int, slot: Slot, files: Files | None, *, look: bool = True
+    ) -> Generator[Item, None, bool]:
+        """Try to win an item and offer it; whether it was won. However the offer ends, the item is settled then."""
+        item, going_on = None, False
         try:
+            with self._crew.guard.critical():
+                taken = self._crew.take(slot, files if files and files.highest else None, look=look)
+                if isinstance(taken, Refusal):
+                    self._board.note_refusal(index, taken)
+                    return False
+                item = self._item(index, taken)
             yield item
             going_on = True
         finally:
-            if not going_on:
+            if item is not None and not going_on:
                 item.give_back()
+        self._conclude(item, fresh=files is None or taken.attempt == files.last_retry + 1)
+        return True
+
+    def _item(self, index: int, claim: Claim) -> Item:
+        others = self._work.others[index] if self._work.others else ()
+        return Item(
+            self._crew, claim, self._work.sources[index], index, others,
+            on_error=self._options.on_error, defer=True, settled=self._settled,
+        )  # fmt: skip
+
+    def _conclude(self, item: Item, *, fresh: bool) -> None:
+        """The loop asks for the next item: what became of this one?"""
+        if self._crew.latest_member.instance.pid != os.getpid():
+            raise ForkedLoop(str(item.final))
         error = item.decide(going_on=not self._is_over())
         if item.fate is None:
             item.give_back()

@@ -74,6 +74,8 @@ class Member:
         """Carry on for an earlier membership of this helper: what it knew of stop requests and filesystems."""
         self._old_stop, self.stop_requested = other._old_stop, other.stop_requested
         self.instance.copies |= other.instance.copies
+        if other.instance.pid == self.instance.pid:
+            self.at_beat = other.at_beat
 
     def forsake(self) -> None:
         """In a forked child: let go of the parent's files without touching what they say."""

@@ -176,6 +176,23 @@ def test_files_and_directories_do_not_mix_in_one_list_of_finals(tmp_path: Path) 
         next(iter(mph.items(range(3), final="{value}", progress=False)))
 
 
+def test_a_forked_child_that_goes_on_with_its_parents_loop_is_told_so(tmp_path: Path) -> None:
+    code = """
+import os, sys
+from multiprocesstools import MultiProcessHelper
+with MultiProcessHelper("loop", sys.argv[1]) as mph:
+    for item in mph.items(range(2), final="{value}", order="given", progress=False):
+        with item:
+            child = os.fork() if item.source == 0 else 1
+            if child and item.source == 0:
+                os.waitpid(child, 0)
+            item.path.write_text(str(os.getpid()))
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert "ForkedLoop: this loop was begun by the parent process" in done.stderr
+    assert (tmp_path / "0").exists() and (tmp_path / "1").exists()
+
+
 def test_the_loop_works_again_after_one_that_a_signal_has_ended(tmp_path: Path) -> None:
     with helper(tmp_path) as mph:
         unused = mph.claim("unused")

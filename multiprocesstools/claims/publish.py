@@ -74,7 +74,7 @@ def _is_published(me: Instance, final: str) -> bool:
 
 def _settle(me: Instance, claim: Claim) -> None:
     """The item is done: clear up and let it go."""
-    clear(me, claim.slot, claim.attempt)
+    clear(me, claim.slot, claim.attempt, declared_over=claim.given_up or claim.lost)
     me.hands.forget(claim.slot)
     me.hands.leave(claim.slot)
 
@@ -140,10 +140,11 @@ def _publish_by_rename(me: Instance, staging: str, final: str) -> Published:
     return Published.MINE
 
 
-def clear(me: Instance, slot: Slot, attempt: int) -> None:
-    """Remove what the attempts of a finished item have left. Litter that cannot be removed is left to a sweep."""
+def clear(me: Instance, slot: Slot, attempt: int, *, declared_over: bool = False) -> None:
+    """Remove what the attempts of a finished item have left; a first attempt that nobody `declared_over` has left its
+    claim only. What cannot be removed is litter for a sweep."""
     for number in range(attempt, 0, -1):
-        if attempt > 1:
+        if attempt > 1 or declared_over:
             _remove(me, slot.retry(number))
             _remove(me, slot.ended(number))
         _remove(me, slot.claim(number))
