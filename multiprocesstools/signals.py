@@ -80,9 +80,7 @@ class Guard:
             yield
         finally:
             self._critical -= 1
-            if self._critical == 0 and self._pending is not None:
-                pending, self._pending = self._pending, None
-                self._act(*pending)
+            self._act_on_pending()
 
     # -- forks
 
@@ -128,16 +126,28 @@ class Guard:
             self._act(handlers, number, frame)
 
     def _act(self, handlers: "_Handlers", number: int, frame: FrameType | None) -> None:
-        """Give up, then pass the signal on, whatever the giving up has met."""
+        """Give up, then pass the signal on, whatever the giving up has met; another one waits for that."""
         self.signalled = number
-        last = handlers.last(number)
+        self._critical += 1
         try:
-            self._holder.interrupted(number)
-            self._holder.give_up_all(in_place=last in _END_THE_WORK)
-            if last == signal.SIG_DFL:
-                self._holder.die()
+            self._give_up(number, handlers.last(number))
         finally:
-            self._pass_on(handlers, number, frame)
+            self._critical -= 1
+            try:
+                self._pass_on(handlers, number, frame)
+            finally:
+                self._act_on_pending()
+
+    def _act_on_pending(self) -> None:
+        if self._critical == 0 and self._pending is not None:
+            pending, self._pending = self._pending, None
+            self._act(*pending)
+
+    def _give_up(self, number: int, last: Any) -> None:
+        self._holder.interrupted(number)
+        self._holder.give_up_all(in_place=last in _END_THE_WORK)
+        if last == signal.SIG_DFL:
+            self._holder.die()
 
     def _pass_on(self, handlers: "_Handlers", number: int, frame: FrameType | None) -> None:
         try:

@@ -193,6 +193,25 @@ def test_a_process_that_waits_for_others_dies_of_the_signal(run: Path) -> None:
     assert outputs(run) == {"a.txt": "whole"}
 
 
+class TestTwoSignals:
+    """A batch system that says SIGTERM just after SIGINT, an impatient finger on Ctrl-C."""
+
+    @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+    def test_the_second_one_waits_until_the_first_has_given_the_item_back(
+        self, tmp_path: Path, second: signal.Signals
+    ) -> None:
+        for trial in range(8):
+            run = tmp_path / str(trial)
+            with Child(run, LOOP) as child:
+                child.hear("working 1")
+                child.send(signal.SIGINT)
+                time.sleep(trial * 0.0002)
+                child.send(second)
+                assert child.finish() < 0
+            assert ended(run, "a.txt", 1)["outcome"] == "dropped"
+            assert [name for name in hidden(run) if name.startswith(".mpt-")] == []
+
+
 class TestHandlersOfTheUser:
     """Handlers that were installed before the loop still run."""
 
