@@ -144,6 +144,7 @@ class Crew:
             seconds = round(max(0.0, instance.clock.wall() - claim.started), 3)
             item, rss = member.item_name(claim.slot), peak_memory_bytes()
             member.journal.add("dropped", item=item, attempt=claim.attempt, seconds=seconds, rss=rss)
+            self.say(f"{item!r} was given back; another instance can take it")
 
     def close(self) -> None:
         """End the membership. What a forked child inherited is only let go."""

@@ -177,7 +177,8 @@ class UnknownItem(RunError, LookupError):
         self.name, self.nearest = name, nearest
 
     def __str__(self) -> str:
-        return f"no item {self.name!r} in this run" + (f"; nearest: {', '.join(self.nearest)}" if self.nearest else "")
+        nearest = f"; nearest: {', '.join(self.nearest)}" if self.nearest else ""
+        return f"no item {self.name!r} of this run was set aside{nearest}"
 
 
 class FinalOfAnotherKind(RunError):
@@ -205,13 +206,15 @@ class ClaimLost(RunError):
 class NothingWritten(WorkError):
     """A block ended without an exception and without having written the item's path."""
 
-    def __init__(self, path: str, reason: str = "") -> None:
-        super().__init__(path, reason)
-        self.path, self.reason = path, reason
+    def __init__(self, path: str, final: str) -> None:
+        super().__init__(path, final)
+        self.path, self.final = path, final
 
     def __str__(self) -> str:
-        reason = self.reason or f"nothing was written to item.path ({self.path!r})"
-        return f"{reason}; write it, or call item.skip(reason) when there is nothing to write"
+        return (
+            f"nothing was written to {self.path}, which becomes {self.final!r}; write it, or call item.skip(reason) "
+            "when there is nothing to write"
+        )
 
 
 class MarkedFailed(WorkError):
@@ -229,6 +232,20 @@ class ItemFailed(WorkError):
         return f"{self.final!r} was set aside: {self.reason}; try it again with `multiprocesstools retry`"
 
 
+class StopRequested(WorkError):
+    """Somebody has asked the run to stop, so what was waited for may never come."""
+
+    def __init__(self, waited_for: str) -> None:
+        super().__init__(waited_for)
+        self.waited_for = waited_for
+
+    def __str__(self) -> str:
+        return (
+            "the run was asked to stop (`multiprocesstools stop`), so perhaps not all items are done, and "
+            f"{self.waited_for!r} was left alone; start the script again to go on"
+        )
+
+
 class TooManyFailures(WorkError):
     """Many items failed in a row without a single success: most likely the script is broken, not the items."""
 
@@ -238,6 +255,6 @@ class TooManyFailures(WorkError):
 
     def __str__(self) -> str:
         return (
-            f"{self.count} items failed in a row without a success, the last with {self.last}; the loop was ended "
-            "because the cause is most likely the script (stop_after=None would go on)"
+            f"{self.count} items failed in a row without a success, the last with {self.last}; most likely the script "
+            "is the cause. Correct it and start again: nothing has to be cleaned up"
         )

@@ -54,6 +54,8 @@ def work_list(sources: Iterable[Any], final: Final | Sequence[Final], directory:
     listed = _listed(sources)
     if not listed:
         raise NoSources
+    if not (isinstance(final, str | list | tuple) or callable(final)):
+        raise BadArgument("final", final, "it must be a template, a function of the source, or a list of those")
     templates = [final] if isinstance(final, str) or callable(final) else list(final)
     if not templates:
         raise BadArgument("final", final, "an empty list of templates")

@@ -14,7 +14,7 @@ from multiprocesstools.claims.slots import check_name
 from multiprocesstools.claims.survey import State
 from multiprocesstools.crew import Crew, Failure
 from multiprocesstools.directories import Directories
-from multiprocesstools.errors import BadArgument, ItemFailed
+from multiprocesstools.errors import BadArgument, ItemFailed, StopRequested
 from multiprocesstools.finals import Final, WorkList, source_identity, template_text, uses_index, work_list
 from multiprocesstools.inplace import InPlace
 from multiprocesstools.items import Fate, Item
@@ -23,6 +23,7 @@ from multiprocesstools.plans import Plans
 from multiprocesstools.progress import Listener, Voice, choose
 from multiprocesstools.run import Run, check_instance_name, unusable
 from multiprocesstools.snapshot import Snapshot, take_snapshot
+from multiprocesstools.text import shown
 from multiprocesstools.waiting import pauses, wait_for
 
 
@@ -104,7 +105,9 @@ class MultiProcessHelper:
         for path in work.directories():
             self._directories.make_ready(path)
         options = Options(wait, order, retry_failed, self._options.on_error, self._options.stop_after)
-        return iter(Loop(self._crew, work, options, choose(progress, self._voice, self.name)))
+        return iter(
+            Loop(self._crew, work, options, choose(progress, self._voice, self.name, shown(self._run.directory)))
+        )
 
     def claim(self, final: str, *, directory: str | os.PathLike[str] | None = None) -> Item | None:
         """Try to win one item by its final, relative to the directory. None: done, set aside or in other hands."""
@@ -130,11 +133,11 @@ class MultiProcessHelper:
         """Have `build(path)` write one file, once in the whole run: one instance builds, the others wait.
 
         An exception of `build` is raised in the instance that built, and another one tries; ItemFailed when all
-        attempts are used up.
+        attempts are used up; StopRequested after `multiprocesstools stop`, because then not all items may be done.
         """
         slot = self._directories.single(final, directory)
         for _ in pauses(self._run.clock, min(2.0, self._crew.rules.beat_seconds / 4)):
-            item = self.claim(final, directory=directory)
+            item = None if self._crew.stop_requested else self.claim(final, directory=directory)
             if item is not None:
                 with item:
                     build(item.path)
@@ -145,6 +148,8 @@ class MultiProcessHelper:
                 break
             if finding.state in (State.FAILED, State.SKIPPED):
                 raise ItemFailed(self._run.relative(slot.final), finding.last.exception if finding.last else "")
+            if self._crew.stop_requested:
+                raise StopRequested(self._run.relative(slot.final))
         return Path(slot.final)
 
     def wait_for(self, path: str | os.PathLike[str], timeout: float | None = None) -> Path:

@@ -140,7 +140,7 @@ class Item:
         """Nothing was written: a failure if the loop goes on, given back if it was left by `break`."""
         if self.fate is Fate.UNDECIDED:
             if going_on:
-                error = NothingWritten(self._staging)
+                error = self._missing()
                 self._fail(error, Outcome.FAILED)
                 return error
             self.give_back()
@@ -195,7 +195,8 @@ class Item:
             discard(instance, instance.folder(self._claim))
         if result is Published.LOST:
             self._claim.lost = True
-            self._crew.say(f"{self._name()!r} was finished by another instance first; this result was discarded")
+            reason = "another instance finished it first, or something was written to item.final instead of item.path"
+            self._crew.say(f"{self._name()!r} is there already ({reason}); this result was discarded")
         self._finish(Fate.DONE if result is Published.MINE else Fate.LOST)
         return False
 
@@ -218,17 +219,26 @@ class Item:
                 self._member.instance.hands.leave(self._claim.slot)
                 self._leave(Fate.DROPPED)
                 raise RunDirectoryUnusable(self._claim.slot.directory, "it is not there any more") from error
-            return self._nothing_written(error.filename)
+            return self._nothing_written()
         self._fail(error, Outcome.FAILED)
         return self._refuse(error)
 
-    def _nothing_written(self, path: str | None = None) -> bool:
+    def _nothing_written(self) -> bool:
         if self._defer:
             self.fate = Fate.UNDECIDED
             return False
-        error = NothingWritten(path or self._staging)
+        error = self._missing()
         self._fail(error, Outcome.FAILED)
         return self._refuse(error)
+
+    def _missing(self) -> NothingWritten:
+        """Which of the files was not written."""
+        disk = self._member.instance.disk
+        for number, staging in enumerate(self._other_stagings()):
+            if disk.look(staging) is None:
+                return NothingWritten(f"item.paths[{number}]", os.path.basename(self._others[number]))
+        where = f"item.paths[{len(self._others)}]" if self._others else "item.path"
+        return NothingWritten(where, self._claim.slot.name)
 
     def _fail(self, error: BaseException, outcome: Outcome) -> None:
         failure = failure_of(self._name(), self.attempt, error)

@@ -23,7 +23,7 @@ from multiprocesstools.errors import ForkedLoop, ItemNotEntered, TooManyFailures
 from multiprocesstools.finals import WorkList
 from multiprocesstools.items import Fate, Item
 from multiprocesstools.order import Walk
-from multiprocesstools.progress import Progress
+from multiprocesstools.progress import Progress, Tally
 from multiprocesstools.run import unusable
 
 _TICK_SECONDS = 0.1
@@ -70,7 +70,7 @@ class Loop:
             if member.instance.pid == os.getpid():  # not in a forked child, which has inherited the loop
                 member.at_beat.remove(self._count_at_beat)
                 member.journal.flush()
-                self._progress.stop(self._board.tally())
+                self._progress.stop(self._final_tally(), self._reason())
                 crew.guard.leave()
 
     def _survey(self) -> None:
@@ -161,6 +161,12 @@ class Loop:
         while (left := end - time.monotonic()) > 0 and not self._is_over() and not self._board.somebody_died():
             self._crew.run.clock.sleep(min(_TICK_SECONDS, left))
 
+    def _reason(self) -> str:
+        """Why the loop has ended before everything is done."""
+        if self._crew.guard.signalled is not None:
+            return "interrupted by a signal"
+        return "stopped, as `multiprocesstools stop` asked" if self._crew.stop_requested else ""
+
     def _is_over(self) -> bool:
         return self._crew.stop_requested or self._crew.guard.signalled is not None
 
@@ -213,6 +219,7 @@ class Loop:
             failure = self._crew.failures[-1]
             self._crew.say(f"{failure.item} failed (attempt {item.attempt}): {failure.exception.splitlines()[0]}")
         if self._progress.is_due():
+            self._count()
             self._progress.update(self._board.tally())
 
     def _count_failures(self, fate: Fate, fresh: bool) -> None:
@@ -245,13 +252,23 @@ class Loop:
             self._next_listing[directory] = time.monotonic() + max(0.2, _LISTING_SHARE * spent)
 
     def _count_at_beat(self) -> None:
-        """Count what the other machines have done, for the bar; seldom enough to cost the server next to nothing."""
+        self._count()
+        self._progress.update(self._board.tally())
+
+    def _count(self, *, now: bool = False) -> None:
+        """Count what the other machines have done; seldom enough to cost the server next to nothing."""
         began = time.monotonic()
-        if began < self._next_count or self._progress.interval_seconds == float("inf"):
+        if self._progress.count_seconds == float("inf") or (began < self._next_count and not now):
             return
         instance = self._crew.latest_member.instance
         for directory in self._board.open_directories():
             self._board.learn(instance.listing(directory, self._crew.run.raw))
         spent = time.monotonic() - began
-        self._next_count = time.monotonic() + max(self._progress.interval_seconds, 50 * spent)
-        self._progress.update(self._board.tally())
+        self._next_count = time.monotonic() + max(self._progress.count_seconds, 50 * spent)
+
+    def _final_tally(self) -> Tally:
+        try:
+            self._count(now=True)
+        except OSError:
+            pass  # the directory is gone or unreachable, which the error that ends the loop says
+        return self._board.tally()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
 LINE_SECONDS = 60.0
+_COUNT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,9 @@ class Voice:
 
 
 class Progress:
-    """Silence; the others build on it."""
+    """Silence; the others build on it. `count_seconds` is how often what other machines have done is worth counting."""
 
-    interval_seconds = float("inf")
+    interval_seconds = count_seconds = float("inf")
 
     def is_due(self) -> bool:
         """Is it time for an update? Counting is not free."""
@@ -90,14 +91,14 @@ class Progress:
     def update(self, tally: Tally) -> None:
         """Something was counted."""
 
-    def stop(self, tally: Tally) -> None:
-        """The loop has ended."""
+    def stop(self, tally: Tally, reason: str = "") -> None:
+        """The loop has ended; `reason` if it did so before everything was done."""
 
 
 class Told(Progress):
     """Every tally goes to a function of the user."""
 
-    interval_seconds = 0.0
+    count_seconds = _COUNT_SECONDS
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -108,22 +109,25 @@ class Told(Progress):
     def start(self, tally: Tally) -> None:
         self._listener(tally)
 
-    update = stop = start
+    update = start
+
+    def stop(self, tally: Tally, reason: str = "") -> None:
+        self._listener(tally)
 
 
 class Lines(Progress):
     """A line at the start, one now and then, and a summary."""
 
-    interval_seconds = LINE_SECONDS
+    interval_seconds = count_seconds = LINE_SECONDS
 
-    def __init__(self, voice: Voice, name: str) -> None:
-        self._voice, self._name = voice, name
+    def __init__(self, voice: Voice, name: str, directory: str = "") -> None:
+        self._voice, self._name, self._directory = voice, name, directory
         self._first: Tally | None = None
         self._latest = 0.0
 
     def start(self, tally: Tally) -> None:
         self._first, self._latest = tally, time.monotonic()
-        self._voice.say(f"{self._name}: {opening(tally)}")
+        self._voice.say(f"{self._name}: {opening(tally, self._directory)}")
 
     def is_due(self) -> bool:
         return time.monotonic() - self._latest >= self.interval_seconds
@@ -133,8 +137,8 @@ class Lines(Progress):
             self._latest = time.monotonic()
             self._voice.say(f"{self._name}: {self._middle(tally)}")
 
-    def stop(self, tally: Tally) -> None:
-        self._voice.say(f"{self._name}: {closing(tally)}")
+    def stop(self, tally: Tally, reason: str = "") -> None:
+        self._voice.say(f"{self._name}: {reason + ': ' if reason else ''}{closing(tally, self._directory)}")
 
     def _middle(self, tally: Tally) -> str:
         text = f"{tally.done:,} of {tally.total:,} done"
@@ -142,13 +146,13 @@ class Lines(Progress):
         gained = tally.done - (self._first.done if self._first else 0)
         if gained > 0 and tally.open:
             text += f", about {duration(tally.seconds * tally.open / gained)} left"
-        return text + waiting(tally)
+        return "; ".join(filter(None, (text, waiting(tally))))
 
 
 class Bar(Lines):
     """The same with a bar in between."""
 
-    interval_seconds = 0.2
+    interval_seconds, count_seconds = 0.2, _COUNT_SECONDS
 
     def start(self, tally: Tally) -> None:
         super().start(tally)
@@ -169,13 +173,13 @@ class Bar(Lines):
         completed = tally.total - tally.open
         self._bar.update(self._task, completed=completed, note=_note(tally))
 
-    def stop(self, tally: Tally) -> None:
+    def stop(self, tally: Tally, reason: str = "") -> None:
         self.update(tally)
         self._voice.close()
-        super().stop(tally)
+        super().stop(tally, reason)
 
 
-def choose(progress: bool | Listener | None, voice: Voice, name: str) -> Progress:
+def choose(progress: bool | Listener | None, voice: Voice, name: str, directory: str) -> Progress:
     """None: a bar in a terminal, lines elsewhere. True: the same. False: silence. A function is called with tallies."""
     if progress is False:
         return Progress()
@@ -183,31 +187,44 @@ def choose(progress: bool | Listener | None, voice: Voice, name: str) -> Progres
         return Told(progress)
     if threading.current_thread() is not threading.main_thread():
         return Progress()
-    terminal = sys.stderr is not None and sys.stderr.isatty() and not voice.has_bar
-    return Bar(voice, name) if terminal else Lines(voice, name)
+    return Bar(voice, name, directory) if not voice.has_bar and _is_in_front() else Lines(voice, name, directory)
 
 
-def opening(tally: Tally) -> str:
+def opening(tally: Tally, directory: str) -> str:
     """The line at the start of a loop."""
-    text = f"{count(tally.total, 'item')}: {tally.done:,} done, {tally.failed:,} failed, {tally.running:,} running"
+    text = f"{count(tally.total, 'item')}: {tally.done:,} done, {tally.running:,} running"
     text += f", {tally.skipped:,} skipped" if tally.skipped else ""
-    if tally.failed:
-        text += f" ({tally.failed:,} failed: `multiprocesstools retry` or items(retry_failed=True))"
-    return text
+    if not tally.failed:
+        return text + ", 0 failed"
+    return text + f", {tally.failed:,} failed: `multiprocesstools retry {directory}` or items(retry_failed=True)"
 
 
-def closing(tally: Tally) -> str:
+def closing(tally: Tally, directory: str) -> str:
     """The line at the end of a loop."""
     text = f"{tally.here:,} done here in {duration(tally.seconds)}; of {tally.total:,} in all {tally.done:,} are done"
     text += f", {tally.skipped:,} skipped" if tally.skipped else ""
-    text += f", {tally.failed:,} failed (see `multiprocesstools status --failed`)" if tally.failed else ""
-    return text + (f", {tally.open:,} not finished" if tally.open else "")
+    text += f", {tally.open:,} not finished" if tally.open else ""
+    return text + (
+        f", {tally.failed:,} failed: `multiprocesstools status --failed {directory}`" if tally.failed else ""
+    )
 
 
 def waiting(tally: Tally) -> str:
-    return f"; waiting for {', '.join(map(printable, tally.waiting_for))}" if tally.waiting_for else ""
+    return f"waiting for {', '.join(map(printable, tally.waiting_for))}" if tally.waiting_for else ""
 
 
 def _note(tally: Tally) -> str:
     failed = f"{tally.failed:,} failed" if tally.failed else ""
-    return failed + waiting(tally)
+    return "; ".join(filter(None, (failed, waiting(tally))))
+
+
+def _is_in_front() -> bool:
+    """Is stderr a terminal, and this process not in its background, where several bars would overwrite each other?"""
+    try:
+        if not sys.stderr.isatty():
+            return False
+        return os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
+    except (AttributeError, ValueError):
+        return False
+    except OSError:
+        return True  # a terminal, but not the one that this process was started from

@@ -27,7 +27,8 @@ def _find(name: str, items: list[ItemStatus]) -> ItemStatus:
     for item in items:
         if name in (item.item, item.item.rpartition("/")[2]):
             return item
-    raise UnknownItem(name, difflib.get_close_matches(name, [item.item for item in items]))
+    known = [item.item for item in items]
+    raise UnknownItem(name, difflib.get_close_matches(name, known, cutoff=0.4) or known[:3])
 
 
 def _mark(run: Run, item: ItemStatus) -> None:

@@ -86,7 +86,9 @@ class Run:
             reason = "it is not a directory" if os.path.lexists(self.directory) else "it does not exist"
             raise RunDirectoryUnusable(self.directory, reason)
         if not os.path.isdir(self.home):
-            raise RunDirectoryUnusable(self.directory, f"no run was started here (it has no {HOME})")
+            raise RunDirectoryUnusable(
+                self.directory, f"no run was started here (it has no {HOME}); give the working directory"
+            )
         return self
 
     # -- settings

@@ -160,7 +160,8 @@ class _Look:
 
     def _open_items(self, plan: Plan) -> set[str]:
         items = set().union(*(diary.items for diary in self._diaries.values()))
-        return {item for item in items if os.path.dirname(item) == plan.directories[0].removesuffix(".")}
+        directory, absolute = self._run.absolute(plan.directories[0]), self._run.absolute
+        return {item for item in items if os.path.dirname(absolute(item)) == directory}
 
     def _add_tried(self, directory: str, found: dict[str, set[str]]) -> None:
         names = found.setdefault(directory, set())

@@ -1,5 +1,8 @@
 """Words for people: names that cannot harm a terminal, times, counts."""
 
+import os
+import shlex
+
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -18,6 +21,12 @@ def duration(seconds: float) -> str:
     if seconds < 2 * _HOUR:
         return f"{seconds / _MINUTE:.0f} min"
     return f"{seconds / _HOUR:.1f} h" if seconds < 2 * _DAY else f"{seconds / _DAY:.1f} days"
+
+
+def shown(directory: str) -> str:
+    """A directory as it can be pasted behind a command: relative if it lies below the current one, and quoted."""
+    here = os.path.relpath(directory)
+    return shlex.quote(printable(directory if here.startswith("..") else here))
 
 
 def count(number: int, noun: str) -> str:

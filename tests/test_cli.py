@@ -118,12 +118,12 @@ def test_retry_makes_failed_items_claimable_by_name_or_all(tmp_path: Path) -> No
     assert "1 item can be claimed again" in mpt("retry", tmp_path, code=0)
     run_items(tmp_path)
     mpt("status", tmp_path, code=0)
-    assert "0 items" in mpt("retry", tmp_path, code=0)
+    assert "nothing was set aside as failed" in mpt("retry", tmp_path, code=0)
 
 
 def test_retry_of_an_unknown_item_names_the_nearest(tmp_path: Path) -> None:
     run_items(tmp_path, broken=(1,))
-    assert "no item '11.txt'" in mpt("retry", tmp_path, "11.txt", code=2)
+    assert "no item '11.txt' of this run was set aside; nearest: 1.txt" in mpt("retry", tmp_path, "11.txt", code=2)
     with pytest.raises(UnknownItem) as caught:
         retry(Run(tmp_path), ("11.txt",))
     assert caught.value.nearest == ["1.txt"]
@@ -138,9 +138,54 @@ def test_retry_failed_does_the_same_from_the_script(tmp_path: Path) -> None:
 
 
 def test_stop_is_said_to_those_that_take_part_now(tmp_path: Path) -> None:
-    run_items(tmp_path)
-    assert "will end after the item in hand within 20 s" in mpt("stop", tmp_path, code=0)
+    with MultiProcessHelper("cli", tmp_path):
+        text = mpt("stop", tmp_path, code=0)
+    assert "asked to stop at the next beat (every 20 s), after the item in hand:\n  cli-1" in text
     run_items(tmp_path)  # a later instance does not obey an earlier request
+    assert "4 of 4 done" in mpt("status", tmp_path, code=0)
+    assert "no instance is at work" in mpt("stop", tmp_path, code=0)
+
+
+def test_after_a_stop_nothing_is_merged_and_the_summary_says_why(tmp_path: Path) -> None:
+    code = """
+import sys, time
+from multiprocesstools import MultiProcessHelper
+with MultiProcessHelper("stopped", sys.argv[1], beat_seconds=0.2, patience_seconds=5) as mph:
+    for item in mph.items(range(1000), final="{value}.txt"):
+        with item:
+            time.sleep(0.05)
+            item.path.touch()
+        if item.index % 5 == 0:
+            print("one", flush=True)
+    mph.once("total", lambda path: path.touch())
+"""
+    pipe = subprocess.PIPE
+    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=pipe, stderr=pipe, text=True)
+    assert child.stdout is not None and child.stdout.readline() == "one\n"
+    mpt("stop", tmp_path, code=0)
+    _, said = child.communicate(timeout=30)
+    assert child.returncode == 1 and "StopRequested" in said and not (tmp_path / "total").exists()
+    assert "stopped, as `multiprocesstools stop` asked: " in said and " not finished" in said
+
+
+def test_single_items_and_what_is_built_once_are_counted(tmp_path: Path) -> None:
+    with MultiProcessHelper("single", tmp_path) as mph:
+        item = mph.claim("report.txt")
+        assert item is not None
+        with item:
+            item.path.touch()
+        mph.once("total.csv", lambda path: path.touch())
+    assert "2 of 2 done" in mpt("status", tmp_path, code=0)
+
+
+def test_an_item_that_failed_and_will_be_tried_again_is_named(tmp_path: Path) -> None:
+    with MultiProcessHelper("cli", tmp_path) as mph:
+        for item in mph.items([0], final="{value}.txt", progress=False):
+            with item:
+                raise ValueError("not yet")
+            break
+    text = mpt("status", tmp_path, code=3)
+    assert "free to be tried again" in text and "not yet" in text
 
 
 @pytest.mark.parametrize("command", ["status", "cleanup", "retry", "stop"])

@@ -455,9 +455,9 @@ class TestStop:
                 peer.succeed()
 
     def test_an_old_request_does_not_stop_a_new_instance(self, run: Path, mph: MultiProcessHelper) -> None:
-        mph.cleanup()
         assert command("stop", run).returncode == 0
         assert "stop" in names(run / ".multiprocesstools")
+        mph.cleanup()
         with Child(run, self.SCRIPT) as child:
             child.hear("working 0")
             record = run / ".multiprocesstools" / "instances" / "test-2"

@@ -19,11 +19,12 @@ from multiprocesstools.sweeper import clean_up, preview
 @click.option("--force", is_flag=True, help="Also what belongs to owners that are not known to live (shown first).")
 @click.option("--no-wait", is_flag=True, help="Do not observe silent owners on other machines.")
 def cleanup(directory: str, as_json: bool, dry_run: bool, force: bool, no_wait: bool) -> int:
-    """Sweep the run in DIR (default: here) after a crash.
+    """Remove what dead instances left.
 
-    What provably dead instances left is removed at once. Owners on other machines that give no sign of life are
-    observed for the run's patience; --force takes the user's word that they are dead. Never touched: a live claim, a
-    final. Exit code: 0 clean, 3 something waits for --force (it is named).
+    DIR is the working directory of the run (default: here). What provably dead instances left is removed at once.
+    Owners on other machines that give no sign of life are observed for the run's patience; --force takes the user's
+    word that they are dead. Never touched: a live claim, a final. Exit code: 0 clean, 3 something waits for --force (it
+    is named).
     """
     run = open_run(directory)
     relative = Relative(run.directory)

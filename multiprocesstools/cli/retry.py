@@ -11,9 +11,15 @@ from multiprocesstools.text import count, printable
 @click.argument("directory", metavar="[DIR]", default=".", type=click.Path())
 @click.argument("items", metavar="[ITEM...]", nargs=-1)
 def retry(directory: str, items: tuple[str, ...]) -> int:
-    """Make failed items of the run in DIR claimable again: all of them, or the ITEMs named (their output's name)."""
+    """Make failed items claimable again.
+
+    All failed items of the run in DIR, or the ITEMs named by their output.
+    """
     retried = retry_items(open_run(directory), items)
-    click.echo(f"{count(len(retried), 'item')} can be claimed again" + (":" if retried else ""))
+    if not retried:
+        click.echo("nothing was set aside as failed: 0 items to try again")
+        return ALL_DONE
+    click.echo(f"{count(len(retried), 'item')} can be claimed again:")
     for item in retried:
         click.echo(f"  {printable(item)}")
     return ALL_DONE

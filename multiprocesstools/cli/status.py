@@ -13,7 +13,9 @@ from multiprocesstools.snapshot import take_snapshot
 @click.option("--failed", is_flag=True, help="All failed items with their tracebacks.")
 @click.option("--running", is_flag=True, help="All items in work.")
 def status(directory: str, as_json: bool, failed: bool, running: bool) -> int:
-    """Show the state of the run in DIR (default: here).
+    """Show what is done, failed and running.
+
+    DIR is the working directory of the run (default: here).
 
     Exit code: 0 all done, 1 failed items, 3 still running or claimable, 4 no run or unreachable.
     """

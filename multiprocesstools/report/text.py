@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from multiprocesstools.claims.sweep import Report
 from multiprocesstools.snapshot import ItemStatus, Snapshot
-from multiprocesstools.text import count, duration, printable
+from multiprocesstools.text import count, duration, printable, shown
 
 _MOST_LINES = 20
 
@@ -35,9 +35,12 @@ def _snapshot_lines(snapshot: Snapshot, failed: bool, running: bool) -> Iterator
         yield f"{snapshot.rate:.2f} items/s now, about {duration(snapshot.eta_seconds)} left"
     yield from _instance_lines(snapshot)
     yield from _group("running", snapshot.of("running"), _running_line, everything=running)
-    yield from _group("stale: the owner is gone, the next instance takes it over", snapshot.of("stale"), _running_line)
+    living = any(not instance.gone for instance in snapshot.instances)
+    heir = "a running instance takes it over at the end of its list" if living else "start the script, or `cleanup`"
+    yield from _group(f"stale, its owner is gone: {heir}", snapshot.of("stale"), _running_line)
+    yield from _group("tried before, and free to be tried again", snapshot.of("free"), _failed_line, everything=failed)
     yield from _group("skipped", snapshot.of("skipped"), _failed_line, everything=failed)
-    yield from _failed_lines(snapshot.of("failed"), failed)
+    yield from _failed_lines(snapshot.of("failed"), failed, shown(snapshot.directory))
     if snapshot.partials:
         yield f"half written, moved aside ({len(snapshot.partials)}); look at them and delete them yourself:"
         yield from (f"  {printable(path)}" for path in snapshot.partials[:_MOST_LINES])
@@ -47,7 +50,7 @@ def _instance_lines(snapshot: Snapshot) -> Iterator[str]:
     if snapshot.instances:
         yield "instances:"
     for instance in snapshot.instances:
-        state = " (gone: `multiprocesstools cleanup` removes its traces)" if instance.gone else ""
+        state = " (gone: `cleanup` removes its traces)" if instance.gone else ""
         done = f"{instance.done:,} done, {instance.failed:,} failed"
         yield f"  {printable(instance.name)} on {printable(instance.host)}, process {instance.pid}: {done}{state}"
 
@@ -77,12 +80,13 @@ def _failed_line(item: ItemStatus) -> str:
     return f"{printable(item.item)}: attempt {item.attempt} on {printable(item.host)}: {printable(first)}"
 
 
-def _failed_lines(items: list[ItemStatus], tracebacks: bool) -> Iterator[str]:
+def _failed_lines(items: list[ItemStatus], tracebacks: bool, where: str) -> Iterator[str]:
     yield from _group("failed", items, _failed_line, everything=tracebacks)
     if not items:
         return
     if not tracebacks:
-        yield "  (tracebacks: --failed; try again: `multiprocesstools retry`)"
+        yield f"  tracebacks: `multiprocesstools status --failed {where}`"
+        yield f"  try again: `multiprocesstools retry {where}`"
         return
     for item in items:
         yield f"--- {printable(item.item)}"
