@@ -195,8 +195,8 @@ class Item:
             discard(instance, instance.folder(self._claim))
         if result is Published.LOST:
             self._claim.lost = True
-            reason = "another instance finished it first, or something was written to item.final instead of item.path"
-            self._crew.say(f"{self._name()!r} is there already ({reason}); this result was discarded")
+            reason = "was finished by another instance first (or something was written to item.final, not to item.path)"
+            self._crew.say(f"{self._name()!r} {reason}; this result was discarded")
         self._finish(Fate.DONE if result is Published.MINE else Fate.LOST)
         return False
 

@@ -28,6 +28,7 @@ class Claim:
     lost: bool = False
     given_up: bool = False
     signed: bool = False
+    publishing: bool = False
     placeholder: str = ""
     private: tuple[str, ...] = ()
     retract: Callable[[], None] | None = None

@@ -102,6 +102,7 @@ class Instance:
             if self._kept is None:
                 return False
             self._beats += 1
+            began = self.clock.elapsed()
             beat = Beat(self._beats, int(self.clock.elapsed() - self.started))
             try:
                 stamp = self._kept.write(record.beat_offset(self._encoded), beat.encode())
@@ -109,7 +110,11 @@ class Instance:
                 if error.errno in ABSENT:  # NFS: another client has removed the record
                     self._look_for_record()
                 return False
-        self.inode, self.last_beat, self._warned = stamp.inode, self.clock.elapsed(), False
+        self.inode, self.last_beat = stamp.inode, began
+        if self.overdue():  # the write itself hung: others may have seen nothing, or this beat long ago
+            self._warn_of_loss()
+        else:
+            self._warned = False
         if stamp.links <= len(self.hands.claims()) or self._beats % _LOOK_FOR_RECORD_EVERY_BEATS == 0:
             self._look_for_record()
         return True
@@ -152,7 +157,10 @@ class Instance:
     def look_at_hands(self, disk: Disk) -> None:
         """Mark as lost what others have taken over."""
         for claim in self.hands.claims():
-            if not claim.lost and not claim.given_up and was_taken_over(self.look(claim.slot, disk), claim.attempt):
+            if claim.lost or claim.given_up:
+                continue
+            taken_over = was_taken_over(self.look(claim.slot, disk), claim.attempt)
+            if taken_over and not claim.publishing:  # asked after the look: the final that it saw may be our own
                 self._lose(claim)
         self._must_look = False
 

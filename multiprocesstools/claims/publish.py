@@ -32,6 +32,7 @@ def publish(me: Instance, claim: Claim, parts: list[tuple[str, str]]) -> Publish
     """
     if not all(_check(me, staging) for staging, _ in parts):
         return _without_staging(me, claim)
+    claim.publishing = True
     result = Published.MINE
     for staging, final in parts:
         result = _publish_one(me, staging, final)

@@ -2,12 +2,14 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from multiprocesstools.claims.claim import end, take
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim
+from multiprocesstools.claims.publish import publish
 from multiprocesstools.claims.record import decode
 from tests.claims.conftest import World
 from tests.disks import Faulty, fail_once
@@ -97,3 +99,39 @@ def test_a_look_that_failed_is_repeated_before_anything_new_begins(world: World)
     assert not held.lost
     take(me, world.slot("b"))
     assert held.lost
+
+
+def test_a_beat_whose_write_hung_is_as_old_as_its_beginning(world: World) -> None:
+    """Others may have seen it long ago; when it returns after patience the owner must look at what it holds."""
+    me, heir = world.join(), world.join()
+    held = take(me, world.slot())
+    assert isinstance(held, Claim)
+    world.die(me)
+    take(heir, world.slot())
+    write = me._kept.write  # type: ignore[union-attr]
+
+    def hang(offset: int, data: bytes) -> object:
+        world.clock.now += 20
+        return write(offset, data)
+
+    me._kept.write = hang  # type: ignore[union-attr, method-assign, assignment]
+    me.tend()
+    assert me.overdue() and held.lost
+
+
+def test_its_own_final_does_not_make_a_claim_lost(world: World) -> None:
+    """The heart looks while the work is being published: the final that it sees is our own."""
+    me = world.join()
+    held = take(me, world.slot())
+    assert isinstance(held, Claim)
+    Path(me.staging(held)).touch()
+    looked = []
+
+    def clear_up() -> None:
+        me.look_at_hands(me.disk)
+        looked.append(held.lost)
+
+    link = me.disk.disk.link
+    me.disk.disk.link = lambda source, target: (link(source, target), clear_up())  # type: ignore[method-assign]
+    publish(me, held, [(me.staging(held), held.slot.final)])
+    assert looked == [False]
