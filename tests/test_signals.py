@@ -496,7 +496,8 @@ class TestForkedChildren:
             child.hear("True set()")
             child.hear("True set()")
             child.succeed()
-            assert child.errors == ""
+            lines = child.errors.splitlines()  # from 3.12 on Python itself warns of a fork beside threads
+            assert [line for line in lines if "DeprecationWarning" not in line and "os.fork()" not in line] == []
 
     def test_a_signal_that_comes_during_a_fork_still_interrupts_the_parent(self, run: Path) -> None:
         script = """
