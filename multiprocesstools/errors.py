@@ -33,6 +33,12 @@ class BadArgument(MisuseError, ValueError):
         return f"{self.argument}={self.value!r}: {self.reason}"
 
 
+def check_choice(argument: str, value: object, choices: tuple[str, ...]) -> None:
+    """BadArgument unless the value is one of the choices."""
+    if value not in choices:
+        raise BadArgument(argument, value, f"it must be one of {', '.join(map(repr, choices))}")
+
+
 class BadName(MisuseError, ValueError):
     """A file name that cannot be used for an output, a directory or a placeholder."""
 

@@ -4,6 +4,7 @@ import atexit
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,7 +15,7 @@ from multiprocesstools.claims.slots import check_name
 from multiprocesstools.claims.survey import State
 from multiprocesstools.crew import Crew, Failure
 from multiprocesstools.directories import Directories
-from multiprocesstools.errors import BadArgument, ItemFailed, StopRequested
+from multiprocesstools.errors import BadArgument, ItemFailed, StopRequested, check_choice
 from multiprocesstools.finals import Final, WorkList, source_identity, template_text, uses_index, work_list
 from multiprocesstools.inplace import InPlace
 from multiprocesstools.items import Fate, Item
@@ -42,6 +43,7 @@ class MultiProcessHelper:
     stop_after: this many failures in a row without a success end the loop with TooManyFailures; None never does.
     durable: False leaves out fsync, and with it the promise for a power failure.
     publish: "link", or "rename" for filesystems without hard links, which promises less (see the README).
+    heartbeat: "thread", the only one so far: signs of life come from a thread of this process.
 
     Raises
     ------
@@ -52,10 +54,10 @@ class MultiProcessHelper:
         self, name: str, working_directory: str | os.PathLike[str], loggers: Iterable[str] = (), *,
         beat_seconds: float | None = None, patience_seconds: float | None = None, max_attempts: int | None = None,
         on_error: str = "continue", stop_after: int | None = 10, durable: bool = True, publish: str = "link",
+        heartbeat: str = "thread",
     ) -> None:  # fmt: skip
-        _check_choice("on_error", on_error, ("continue", "raise"))
-        _check_choice("publish", publish, ("link", "rename"))
-        _check_stop_after(stop_after)
+        check_choice("publish", publish, ("link", "rename"))
+        check_choice("heartbeat", heartbeat, ("thread",))
         given = {"beat_seconds": beat_seconds, "patience_seconds": patience_seconds, "max_attempts": max_attempts}
         given = {key: value for key, value in given.items() if value is not None}
         self.name = check_instance_name(name)
@@ -97,17 +99,15 @@ class MultiProcessHelper:
         Raises NoSources, BadName, BadArgument, DuplicateFinal, ListChanged, FinalOfAnotherKind before anything is
         claimed; TooManyFailures in the loop.
         """
-        _check_choice("order", order, ("spread", "given"))
         self._crew.member()
+        options = replace(self._options, wait=wait, order=order, retry_failed=retry_failed)
         folder = self._directories.resolve(directory)
         work = work_list(sources, final, folder).resolved()
         self._record_plan(work, final, folder)
         for path in work.directories():
             self._directories.make_ready(path)
-        options = Options(wait, order, retry_failed, self._options.on_error, self._options.stop_after)
-        return iter(
-            Loop(self._crew, work, options, choose(progress, self._voice, self.name, shown(self._run.directory)))
-        )
+        show = choose(progress, self._voice, self.name, shown(self._run.directory))
+        return iter(Loop(self._crew, work, options, show))
 
     def claim(self, final: str, *, directory: str | os.PathLike[str] | None = None) -> Item | None:
         """Try to win one item by its final, relative to the directory. None: done, set aside or in other hands."""
@@ -288,13 +288,3 @@ def _close_at_exit(reference: "weakref.ref[MultiProcessHelper]") -> None:
     helper = reference()
     if helper is not None:
         helper.cleanup()
-
-
-def _check_choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise BadArgument(argument, value, f"it must be one of {', '.join(map(repr, choices))}")
-
-
-def _check_stop_after(value: int | None) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise BadArgument("stop_after", value, "it must be a whole number, at least 1, or None")

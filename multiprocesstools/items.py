@@ -20,7 +20,6 @@ from multiprocesstools.claims import claim as claims
 from multiprocesstools.claims.disk import ABSENT
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim
-from multiprocesstools.claims.instance import was_taken_over
 from multiprocesstools.claims.publish import Published, discard, publish
 from multiprocesstools.crew import Crew, failure_of
 from multiprocesstools.errors import MarkedFailed, NothingWritten, RunDirectoryUnusable, UnsafeFilesystem
@@ -98,13 +97,6 @@ class Item:
         instance = self._member.instance
         if not self._claim.lost and self.fate is None and instance.overdue():
             return True
-        return self._claim.lost
-
-    def look_whether_lost(self) -> bool:
-        """Look at the directory now, instead of waiting for the next beat."""
-        instance = self._member.instance
-        if was_taken_over(instance.look(self._claim.slot), self.attempt):
-            self._claim.lost = True
         return self._claim.lost
 
     def skip(self, reason: str) -> None:

@@ -19,7 +19,7 @@ from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.slots import Files, Listing, Slot
 from multiprocesstools.claims.survey import Finding, State
 from multiprocesstools.crew import Crew
-from multiprocesstools.errors import ForkedLoop, ItemNotEntered, TooManyFailures
+from multiprocesstools.errors import BadArgument, ForkedLoop, ItemNotEntered, TooManyFailures, check_choice
 from multiprocesstools.finals import WorkList
 from multiprocesstools.items import Fate, Item
 from multiprocesstools.order import Walk
@@ -41,6 +41,13 @@ class Options:
     retry_failed: bool = False
     on_error: str = "continue"
     stop_after: int | None = 10
+
+    def __post_init__(self) -> None:
+        check_choice("order", self.order, ("spread", "given"))
+        check_choice("on_error", self.on_error, ("continue", "raise"))
+        limit = self.stop_after
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            raise BadArgument("stop_after", limit, "it must be a whole number, at least 1, or None")
 
 
 class Loop:
