@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from multiprocesstools.claims import identity
 from multiprocesstools.claims.claim import Refusal
+from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.record import Record
 from multiprocesstools.claims.slots import Files, Listing, Slot
 from multiprocesstools.claims.survey import Finding, State
@@ -83,7 +84,8 @@ class Board:
         known = self._findings.get(index)
         if known is None or known[0] != names:
             known = names, self._assess(slot, files)
-            self._findings[index] = known
+            if known[1].last is None or known[1].last.outcome is not Outcome.UNREADABLE:
+                self._findings[index] = known
         return known[1]
 
     def note(self, index: int, finding: Finding) -> bool:

@@ -91,7 +91,7 @@ class Crew:
                 member.instance.hands.leave(slot)
                 return Refusal(Finding(State.FREE, taken.attempt))
             return taken
-        raise HelperClosed(self.name)
+        raise RunDirectoryUnusable(self.run.directory, "the records of this instance are removed again and again")
 
     def _take(self, member: Member, slot: Slot, files: Files | None, look: bool, in_place: bool) -> Claim | Refusal:
         """Take, with signals waiting. One that ends the work leaves nothing in hand that nobody will ever settle."""
@@ -106,7 +106,7 @@ class Crew:
             raise unusable(slot.directory, error) from error
         except BaseException:
             if isinstance(taken, Claim):
-                member.instance.hands.leave(slot)
+                claims.end(member.instance, taken, member.instance.ended(Outcome.DROPPED, exception="interrupted"))
             raise
 
     def assess(self, slot: Slot) -> Finding:
@@ -157,11 +157,13 @@ class Crew:
                 return
             self._closed = True
         with self.guard.critical():
-            self.give_up_all()
-            for claim in _in_work(self._member):
-                if not _is_written_elsewhere(claim):
-                    self._let_go(claim)
-            self._member.leave()
+            try:
+                self.give_up_all()
+                for claim in _in_work(self._member):
+                    if not _is_written_elsewhere(claim):
+                        self._let_go(claim)
+            finally:
+                self._member.leave()
 
     def _let_go(self, claim: Claim) -> None:
         """Nobody will settle this attempt: remove what it has written."""

@@ -281,7 +281,8 @@ class MultiProcessHelper:
             for path, source in zip(work.finals, work.sources, strict=True)
         }
         text, place = template_text(final), self._run.relative(folder)
-        self._plans.record(self.name, text, place, work.directories(), items, numbered=uses_index(final))
+        files, numbered = 1 + len(work.others[0]) if work.others else 1, uses_index(final)
+        self._plans.record(self.name, text, place, work.directories(), items, numbered=numbered, files=files)
 
 
 def _close_at_exit(reference: "weakref.ref[MultiProcessHelper]") -> None:

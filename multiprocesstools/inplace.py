@@ -91,19 +91,25 @@ class InPlace:
                 self._crew.guard.leave()
 
     def _begin(self, slot: Slot, placeholder: str) -> bool:
+        member = self._crew.member()
+        if direct.is_foreign(member.instance, placeholder):
+            return self._refuse_foreign(placeholder)
         taken = self._crew.take(slot, in_place=True)
         if isinstance(taken, Refusal):
             return False
         member = self._crew.member()
         if not direct.begin(member.instance, taken, placeholder):
             member.journal.add("dropped", item=member.item_name(slot), attempt=taken.attempt)
-            self._crew.say(f"the placeholder {placeholder!r} belongs to another program; its item was left alone")
-            return False
+            return self._refuse_foreign(placeholder)
         member.journal.add("placeholder", path=placeholder, item=member.item_name(slot), attempt=taken.attempt)
         member.journal.flush()  # the only trace that leads a sweep to the placeholder of a killed process
         self._ended.discard(placeholder)
         self._open[placeholder] = _Open(taken, member, sys.exception(), member.instance.clock.elapsed())
         return True
+
+    def _refuse_foreign(self, placeholder: str) -> bool:
+        self._crew.say(f"the placeholder {placeholder!r} belongs to another program; its item was left alone")
+        return False
 
     def _end(self, work: _Open, failed: bool) -> None:
         claim, instance = work.claim, work.member.instance

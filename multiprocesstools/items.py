@@ -219,6 +219,9 @@ class Item:
         if self._defer:
             self.fate = Fate.UNDECIDED
             return False
+        if self._claim.given_up:  # cleanup() in another thread has taken it away
+            self._end(Fate.DROPPED, Outcome.DROPPED)
+            return False
         error = self._missing()
         self._fail(error, Outcome.FAILED)
         return self._refuse(error)

@@ -18,6 +18,7 @@ import stat
 import sys
 import threading
 from collections.abc import Iterator
+from queue import SimpleQueue
 from typing import Any
 
 from multiprocesstools.claims.instance import Instance
@@ -37,7 +38,7 @@ class Journal:
         self._lines: list[bytes] = []
         self._written = float("-inf")
         self._lock = threading.RLock()
-        self.waiting = threading.Event()
+        self.wakes: SimpleQueue[None] = SimpleQueue()  # reentrant, unlike an Event: signal handlers note events
 
     def add(self, event: str, **facts: Any) -> None:
         """Note an event; written at once if the last write is a second ago."""
@@ -48,8 +49,8 @@ class Journal:
             return
         with self._lock:
             self._lines.append(text.encode() + b"\n")
-            if not self.flush_if_due():
-                self.waiting.set()
+            if not self.flush_if_due() and len(self._lines) == 1:
+                self.wakes.put(None)
 
     def flush(self) -> None:
         """Write what was gathered, in one call."""
@@ -57,7 +58,10 @@ class Journal:
             return
         with self._lock:
             if self._lines and self._descriptor >= 0:
-                self._write(b"".join(self._lines))
+                lines, self._lines = self._lines, []  # first, because a signal may come and flush in between
+                if rest := self._write(b"".join(lines)):
+                    self._lines = [*rest.splitlines(keepends=True)[-_MOST_LINES:], *self._lines]
+                    self.wakes.put(None)
 
     def flush_if_due(self) -> bool:
         """Write what was gathered, unless the last write was a moment ago."""
@@ -70,16 +74,13 @@ class Journal:
         """How long the next write should wait."""
         return max(0.0, self._written + FLUSH_SECONDS - self._clock.elapsed())
 
-    def _write(self, data: bytes) -> None:
-        """What a full disk does not take is kept for the next time, as far as memory should hold it."""
+    def _write(self, data: bytes) -> bytes:
+        """Write in one call; what a full disk does not take is returned, to be kept for the next time."""
         self._written = self._clock.elapsed()
         try:
-            count = os.write(self._descriptor, data)
+            return data[os.write(self._descriptor, data) :]
         except OSError:
-            del self._lines[:-_MOST_LINES]
-            return
-        self._lines[:] = [data[count:]] if count < len(data) else []
-        self.waiting.clear()
+            return data
 
     def _is_inherited(self) -> bool:
         """A forked child writes nothing of its parent's, and must not wait for a lock that no thread of it holds."""

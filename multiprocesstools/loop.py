@@ -9,6 +9,7 @@ instance itself dropped, and that nobody has taken since.
 """
 
 import os
+import threading
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Loop:
         self._next_listing: dict[str, float] = {}
         self._next_count = 0.0
         self._failures_in_row = 0
+        self._doubtful = False
         self._last_error: BaseException | None = None
 
     # -- the way through
@@ -66,7 +68,8 @@ class Loop:
     def __iter__(self) -> Iterator[Item]:
         crew, member = self._crew, self._crew.member()
         crew.guard.enter()
-        crew.guard.signalled = None
+        if threading.current_thread() is threading.main_thread():
+            crew.guard.signalled = None
         member.at_beat.append(self._count_at_beat)
         try:
             self._survey()
@@ -107,6 +110,8 @@ class Loop:
             self._crew.member().instance.disk.create(slot.retry(attempt), b"")
         except FileExistsError:
             return
+        except OSError as error:
+            raise unusable(slot.directory, error) from error
 
     def _untried(self) -> Iterator[Item]:
         """The items without any file."""
@@ -130,8 +135,8 @@ class Loop:
                     return
                 if self._is_claimable(index, slot, files):
                     claimed_one |= yield from self._attempt(index, slot, files)
-            if claimed_one:
-                poll = _TICK_SECONDS
+            if claimed_one or self._doubtful:
+                poll, self._doubtful = _TICK_SECONDS, False
                 continue
             if not self._options.wait or not self._board.running:
                 return
@@ -143,7 +148,10 @@ class Loop:
         finding = self._board.find(index, slot, files)
         if self._board.note(index, finding):
             return False
-        if finding.state in SETTLED or (finding.state is State.CLAIMED and not self._board.is_worth_judging(index)):
+        if finding.state in SETTLED:
+            self._doubtful = True  # the next listing decides
+            return False
+        if finding.state is State.CLAIMED and not self._board.is_worth_judging(index):
             self._board.running += 1
             return False
         if self._board.states[index] == DROPPED:
@@ -155,7 +163,15 @@ class Loop:
         """What this instance has dropped it does not take again; but nobody waits for a dead owner because of that."""
         if finding.state is not State.CLAIMED:
             return
-        refusal = end_if_over(self._crew.member().instance, slot, finding.attempt)
+        instance = self._crew.member().instance
+        refusal: Refusal | None = Refusal(Finding(State.RUNNING, finding.attempt))
+        if instance.hands.enter(slot):  # else this process works on it again, or owes its end
+            try:
+                refusal = end_if_over(instance, slot, finding.attempt)
+            except OSError:
+                pass  # no room, no server: it is tried again
+            finally:
+                instance.hands.leave(slot)
         if refusal is not None:
             self._board.note_refusal(index, refusal)
             self._board.states[index] = DROPPED

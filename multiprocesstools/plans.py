@@ -39,6 +39,7 @@ class Plan:
     sequence: int
     numbered: bool = False
     in_place: bool = False
+    files: int = 1
 
     @property
     def is_open(self) -> bool:
@@ -66,6 +67,11 @@ class Plans:
         seen = dict.fromkeys(folder for plan in self.all() for folder in plan.directories)
         return [self._run.absolute(folder) for folder in seen]
 
+    def directories_of_parts(self) -> list[str]:
+        """Those of them that hold files which are only a part of an item."""
+        seen = dict.fromkeys(folder for plan in self.all() if plan.files > 1 for folder in plan.directories)
+        return [self._run.absolute(folder) for folder in seen]
+
     def items(self, plan: Plan) -> dict[str, str]:
         """Final -> source of a plan, both as they were written."""
         path = self._path(plan.key, "names")
@@ -77,9 +83,9 @@ class Plans:
 
     def record(
         self, name: str, template: str, directory: str, directories: list[str], items: dict[str, str], *,
-        numbered: bool = False,
+        numbered: bool = False, files: int = 1,
     ) -> Plan:  # fmt: skip
-        """Write a plan down, if it is new. DuplicateFinal, ListChanged."""
+        """Write a plan down, if it is new; `files` is the number of files per item. DuplicateFinal, ListChanged."""
         relative = self._run.relative
         text = "\n".join(json.dumps(pair) for pair in items.items())
         digest = hashlib.sha256(text.encode()).hexdigest()
@@ -93,7 +99,7 @@ class Plans:
         self._refuse_other_sources(known, key, items, template)
         sequence = max((plan.sequence for plan in known), default=0) + 1
         folders = [relative(folder) for folder in directories]
-        plan = Plan(key, name, template, directory, folders, len(items), digest, sequence, numbered)
+        plan = Plan(key, name, template, directory, folders, len(items), digest, sequence, numbered, files=files)
         self._write(plan, text)
         self._refuse_other_sources([p for p in self.all() if p not in known], key, items, template)
         return plan
@@ -106,8 +112,17 @@ class Plans:
             self._write(Plan(key, "", "", folder, [folder], 0, "", sequence, in_place=in_place), "")
 
     def writes_in_place(self, directory: str) -> bool:
-        """Has some instance said that it writes finals of this directory in place? Asked of the disk each time."""
-        return f"{self._open_key(directory, True)}.json" in self._file_names()
+        """May some instance write finals of this directory in place? Asked of the disk each time, without waiting.
+
+        Outside the run directory a path may have another name on another machine, so there the answer is yes.
+        """
+        if directory != self._run.directory and not directory.startswith(self._run.directory + "/"):
+            return True
+        try:
+            names = {entry.name for entry in self._run.raw.list(self._run.plans)}
+        except OSError:
+            return True
+        return f"{self._open_key(directory, True)}.json" in names
 
     def _open_key(self, directory: str, in_place: bool) -> str:
         kind = "in place" if in_place else "open"
@@ -117,10 +132,11 @@ class Plans:
         return {entry.name for entry in self._run.disk.list(self._run.plans)}
 
     def _write(self, plan: Plan, text: str) -> None:
-        disk, path = self._run.disk, self._path(plan.key, "json")
-        disk.unlink(path)  # an earlier list that is used again becomes the latest
+        """An earlier list that is used again becomes the latest, without a moment in which it is missing."""
         self._run.create(self._path(plan.key, "names"), zlib.compress(text.encode()))
-        self._run.create(path, (json.dumps({"format": FORMAT, **asdict(plan)}) + "\n").encode())
+        self._run.replace(
+            self._path(plan.key, "json"), (json.dumps({"format": FORMAT, **asdict(plan)}) + "\n").encode()
+        )
 
     def _refuse_other_sources(self, plans: list[Plan], key: str, items: dict[str, str], template: str) -> None:
         for plan in plans:

@@ -19,12 +19,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from multiprocesstools.claims import identity
-from multiprocesstools.claims.disk import Disk, PosixDisk, create_whole
+from multiprocesstools.claims.disk import Disk, PosixDisk
 from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.instance import Instance, Notice, Rules, ignore_notice
 from multiprocesstools.claims.record import Beat, Record, Unreadable, decode
 from multiprocesstools.claims.slots import check_name
 from multiprocesstools.claims.steady import SteadyDisk
+from multiprocesstools.claims.whole import create_whole
 from multiprocesstools.clock import Clock, SystemClock
 from multiprocesstools.errors import BadArgument, BadName, NewerFormat, RunDirectoryUnusable, SettingsDiffer
 
@@ -201,9 +202,7 @@ class Run:
 
     def request_stop(self) -> None:
         """Ask all instances that take part now to end after the item in hand."""
-        private = self._private()
-        self.disk.create(private, uuid.uuid4().hex.encode(), durable=True)
-        self.disk.rename(private, f"{self.home}/stop")
+        self.replace(f"{self.home}/stop", uuid.uuid4().hex.encode())
 
     # -- paths and files
 
@@ -218,6 +217,12 @@ class Run:
     def create(self, path: str, data: bytes) -> bool:
         """Create a file of the run, whole. False: it exists."""
         return create_whole(self.disk, path, data, self._private)
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Create a file of the run, or replace it, whole."""
+        private = self._private()
+        self.disk.create(private, data, durable=True)
+        self.disk.rename(private, path)
 
     def _private(self) -> str:
         return f"{self.home}/.mpt-{uuid.uuid4().hex}-e0.ended"

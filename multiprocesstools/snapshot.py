@@ -15,7 +15,7 @@ from multiprocesstools.claims import identity
 from multiprocesstools.claims.disk import ABSENT
 from multiprocesstools.claims.ended import Ended, Outcome
 from multiprocesstools.claims.record import Record, Unreadable, decode
-from multiprocesstools.claims.slots import Files, Listing, Slot, confirmed, read_listing
+from multiprocesstools.claims.slots import Files, Listing, Slot, read_listing, read_settled
 from multiprocesstools.claims.survey import State, decide, needed_attempts
 from multiprocesstools.journal import read_journal
 from multiprocesstools.plans import Plan, Plans
@@ -171,7 +171,7 @@ class _Look:
         try:
             listing = read_listing(directory, self._run.disk.list(directory))
             if self._plans.writes_in_place(directory):  # see Instance.listing
-                listing = confirmed(listing, read_listing(directory, self._run.disk.list(directory)))
+                listing = read_settled(listing, lambda: self._run.disk.list(directory))
             return listing
         except OSError as error:
             if error.errno in ABSENT or isinstance(error, NotADirectoryError):

@@ -70,10 +70,11 @@ def _is_clean(report: Report) -> bool:
 
 
 def _pass(run: Run, me: Instance, *, force: bool = False, dry_run: bool = False) -> Report:
-    directories = Plans(run).directories()
+    plans = Plans(run)
+    directories, parts = plans.directories(), plans.directories_of_parts()
     known = set(directories)
     placeholders = {path for path in _placeholders(run) if os.path.dirname(path) in known}
-    return sweep(me, run.instances, directories, placeholders=placeholders, force=force, dry_run=dry_run)
+    return sweep(me, run.instances, directories, placeholders=placeholders, parts=parts, force=force, dry_run=dry_run)
 
 
 def _placeholders(run: Run) -> set[str]:

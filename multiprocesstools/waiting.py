@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from multiprocesstools.claims.slots import confirmed, read_listing
+from multiprocesstools.claims.slots import read_listing, read_settled
 from multiprocesstools.clock import Clock
 from multiprocesstools.run import Run
 
@@ -40,7 +40,7 @@ def wait_for(run: Run, path: str | os.PathLike[str], timeout: float | None) -> P
 def _is_listed(run: Run, folder: str, name: str) -> bool:
     """Is the name there, and not being written in place by an instance of the package?"""
     try:
-        first, second = (read_listing(folder, run.disk.list(folder)) for _ in range(2))
-        return confirmed(first, second).is_done(name)
+        listing = read_listing(folder, run.disk.list(folder))
+        return listing.is_done(name) and read_settled(listing, lambda: run.disk.list(folder)).is_done(name)
     except (FileNotFoundError, NotADirectoryError):
         return False

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "multiprocesstools"
 FLOORS = [
     ["errors", "clock", "text"],
     ["claims.disk"],
-    ["claims.steady", "claims.identity", "claims.ended", "claims.slots"],
+    ["claims.whole", "claims.steady", "claims.identity", "claims.ended", "claims.slots"],
     ["claims.record", "claims.survey", "claims.hands", "claims.probe"],
     ["claims.peers"],
     ["claims.instance"],

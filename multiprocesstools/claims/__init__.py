@@ -3,6 +3,7 @@
 It knows files and instances and nothing of tasks. The rooms, from the ground up:
 
     disk      the verbs on the shared filesystem, and the only place where they are carried out
+    whole     creating a file with its whole content at once
     steady    the same verbs, waiting out the errors that pass
     identity  which process this is, and the proof that another one is gone
     record    the file that says who an instance is and that it lives
@@ -11,7 +12,9 @@ It knows files and instances and nothing of tasks. The rooms, from the ground up
     survey    the state of an item, decided from those names alone
     peers     observing the others: gone, silent or alive
     instance  one process taking part: its record, its beat, what it has in its hands
+    hands     what an instance is occupied with
     claim     one attempt: take -> publish | end
+    publish   from a complete staging file to the final
     direct    one attempt whose caller writes the final in place
     sweep     removing what finished items and dead instances left
     probe     what a filesystem really does

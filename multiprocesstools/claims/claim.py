@@ -24,7 +24,7 @@ from multiprocesstools.claims.publish import clear, move_aside
 from multiprocesstools.claims.record import Record, Unreadable, decode
 from multiprocesstools.claims.slots import Files, Slot
 from multiprocesstools.claims.survey import Finding, State, decide, needed_attempts
-from multiprocesstools.errors import FinalOfAnotherKind, RunDirectoryUnusable
+from multiprocesstools.errors import FinalOfAnotherKind, MultiProcessError, RunDirectoryUnusable
 
 _MOST_TURNS = 1000
 
@@ -64,7 +64,7 @@ def take(
         answer = _take(me, slot, files, look, in_place)
         return answer
     finally:
-        if not isinstance(answer, Claim):
+        if not isinstance(answer, Claim) and not me.hands.owes(slot):
             me.hands.leave(slot)
 
 
@@ -131,10 +131,13 @@ def _next_attempt(me: Instance, slot: Slot, files: Files) -> int | Refusal | Non
 
 def end_if_over(me: Instance, slot: Slot, attempt: int) -> Refusal | None:
     """Declare an attempt over if its owner is gone or silent. A refusal: it is running; None: look again."""
-    if (left := me.hands.has_left(slot, attempt)) is not None:
+    verdict = me.peers.judge_claim(slot.claim(attempt))
+    left = me.hands.has_left(slot, attempt)
+    if left is not None and (verdict.sight is Sight.MINE or verdict.owner is None):
         me.write_ended(slot, attempt, left)
         return None
-    verdict = me.peers.judge_claim(slot.claim(attempt))
+    if me.hands.works_on(slot, attempt):
+        return Refusal(Finding(State.RUNNING, attempt), verdict)
     if verdict.sight is Sight.ALIVE:
         return Refusal(Finding(State.RUNNING, attempt), verdict)
     if verdict.sight is not Sight.VANISHED:
@@ -228,6 +231,17 @@ def _is_mine(me: Instance, slot: Slot, attempt: int, files: Files) -> bool:
 
 
 def _under_claim(me: Instance, slot: Slot, attempt: int, *, signed: bool, in_place: bool) -> Claim | Refusal:
+    """Whatever goes wrong here, the claim is not left behind without a word."""
+    try:
+        return _look_again(me, slot, attempt, signed=signed, in_place=in_place)
+    except MultiProcessError:
+        raise
+    except BaseException as error:
+        end(me, Claim(slot, attempt, 0.0), me.ended(Outcome.DROPPED, exception=repr(error)))
+        raise
+
+
+def _look_again(me: Instance, slot: Slot, attempt: int, *, signed: bool, in_place: bool) -> Claim | Refusal:
     final = me.disk.look(slot.final)
     if final is not None:
         signed = me.disk.look(slot.sign) is not None
@@ -236,7 +250,7 @@ def _under_claim(me: Instance, slot: Slot, attempt: int, *, signed: bool, in_pla
             if final.kind == "other":
                 raise FinalOfAnotherKind(slot.final, "a device, pipe or socket")
             return Refusal(Finding(State.DONE, attempt))
-        move_aside(me, slot, max(attempt - 1, 1))
+        move_aside(me, slot, max(attempt - 1, 1), me.disk)
     if signed and not in_place:
         me.disk.unlink(slot.sign)
     return me.hands.hold(Claim(slot, attempt, me.clock.wall()))
@@ -255,12 +269,15 @@ def end(me: Instance, claim: Claim, end: Ended) -> None:
 
 
 def give_up(me: Instance, claim: Claim, end: Ended) -> None:
-    """Declare an attempt over while its work goes on, so that somebody else can begin at once. OSError: it is not."""
+    """Declare an attempt over while its work goes on, so that somebody else can begin at once. OSError: it is not.
+
+    Called by signal handlers: it does not wait for a server that does not answer.
+    """
     if claim.given_up:
         return
     if claim.retract is not None:
-        claim.retract()
+        claim.retract(me.disk.disk)
         claim.retract = None
     me.hands.remember(claim, end)
-    me.write_ended(claim.slot, claim.attempt, end)
+    me.write_ended(claim.slot, claim.attempt, end, me.disk.disk)
     claim.given_up = True

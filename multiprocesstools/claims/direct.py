@@ -15,12 +15,13 @@ import json
 from functools import partial
 
 from multiprocesstools.claims.claim import bind_to_record, end
-from multiprocesstools.claims.disk import create_whole
+from multiprocesstools.claims.disk import Disk, HalfCreated
 from multiprocesstools.claims.ended import Ended, Outcome
 from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.instance import Instance, was_taken_over
-from multiprocesstools.claims.publish import clear, discard, move_aside
+from multiprocesstools.claims.publish import clear, move_aside
 from multiprocesstools.claims.slots import Files
+from multiprocesstools.claims.whole import create_whole
 from multiprocesstools.errors import ClaimLost
 
 PLACEHOLDER_FORMAT = "multiprocesstools placeholder 1"
@@ -52,15 +53,16 @@ def _sign(me: Instance, claim: Claim) -> None:
 def finish(me: Instance, claim: Claim) -> None:
     """The final is complete: removing the sign publishes it. ClaimLost: another instance has the item, nothing was
     touched."""
-    if claim.given_up or was_taken_over(_without_final(me, claim), claim.attempt):
-        _remove_placeholder(me, claim)
+    if claim.given_up or was_taken_over(_without_final(me, claim, me.disk), claim.attempt):
+        _remove_placeholder(me, claim, me.disk)
         me.hands.leave(claim.slot)
         raise ClaimLost(claim.slot.final)
     if me.rules.durable:
         me.disk.sync(claim.slot.final)
+    claim.publishing = True
     me.disk.unlink(claim.slot.sign)
     claim.signed, claim.retract = False, None
-    _remove_placeholder(me, claim)
+    _remove_placeholder(me, claim, me.disk)
     clear(me, claim.slot, claim.attempt)
     me.hands.forget(claim.slot)
     me.hands.leave(claim.slot)
@@ -71,15 +73,24 @@ def undo(me: Instance, claim: Claim, ended: Ended) -> None:
     end(me, claim, ended)
 
 
-def retract(me: Instance, claim: Claim) -> None:
+def retract(me: Instance, claim: Claim, disk: Disk) -> None:
     """Move the half-written final aside and remove sign and placeholder, if the item is still ours and unpublished."""
-    files = _without_final(me, claim)
+    files = _without_final(me, claim, disk)
     if claim.signed and files.sign and not was_taken_over(files, claim.attempt):
-        if me.disk.look(claim.slot.final) is not None:
-            move_aside(me, claim.slot, claim.attempt)
-        me.disk.unlink(claim.slot.sign)
+        if disk.look(claim.slot.final) is not None:
+            move_aside(me, claim.slot, claim.attempt, disk)
+        disk.unlink(claim.slot.sign)
     claim.signed = False
-    _remove_placeholder(me, claim)
+    _remove_placeholder(me, claim, disk)
+
+
+def is_foreign(me: Instance, path: str) -> bool:
+    """Is there something at `path` that no instance of the package has put there?"""
+    try:
+        data = me.disk.read(path)
+    except OSError:
+        return True
+    return data is not None and not is_placeholder(data)
 
 
 def is_placeholder(data: bytes, final_name: str | None = None) -> bool:
@@ -96,9 +107,9 @@ def placeholder_owner(data: bytes) -> str:
     return str(json.loads(data).get("owner", "")) if is_placeholder(data) else ""
 
 
-def _without_final(me: Instance, claim: Claim) -> Files:
+def _without_final(me: Instance, claim: Claim, disk: Disk) -> Files:
     """The names of the item, freshly listed. That the final is there says nothing while it is written in place."""
-    files = me.look(claim.slot)
+    files = me.look(claim.slot, disk)
     files.final = False
     return files
 
@@ -108,8 +119,13 @@ def _create_placeholder(me: Instance, claim: Claim, path: str) -> bool:
     line = {"format": PLACEHOLDER_FORMAT, "final": claim.slot.name, "owner": me.record.id}
     data = (json.dumps(line) + "\n").encode()
     private = partial(me.private, claim.slot.directory)
-    if create_whole(me.disk, path, data, private, durable=False):
-        return True
+    try:
+        if create_whole(me.disk, path, data, private, durable=False):
+            return True
+    except HalfCreated as error:
+        if error.filename == path:  # a disk without links: it was made by this very call, and stayed empty
+            me.disk.unlink(path)
+        raise
     if not _is_left_behind(me, claim, path):
         return False
     me.disk.unlink(path)
@@ -125,13 +141,13 @@ def _is_left_behind(me: Instance, claim: Claim, path: str) -> bool:
     return data is None or is_placeholder(data, claim.slot.name)
 
 
-def _remove_placeholder(me: Instance, claim: Claim) -> None:
+def _remove_placeholder(me: Instance, claim: Claim, disk: Disk) -> None:
     if not claim.placeholder:
         return
     path, claim.placeholder = claim.placeholder, ""
     try:
-        data = me.disk.read(path)
+        data = disk.read(path)
     except OSError:
         return  # not a regular file: somebody else's
     if data is not None and placeholder_owner(data) == me.record.id:
-        discard(me, path)
+        disk.unlink(path)

@@ -9,7 +9,6 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -33,7 +32,6 @@ class HalfCreated(OSError):
 
 Kind = Literal["file", "directory", "link", "other"]
 READ_LIMIT_BYTES = 1 << 20
-_MOST_PRIVATE_NAMES = 4
 _FILE_MODE, _DIRECTORY_MODE = 0o666, 0o777  # the umask decides, so that a group can share a run
 
 
@@ -220,54 +218,6 @@ class PosixDisk:
             shutil.rmtree(path)
         else:
             self.unlink(path)
-
-
-def create_whole(disk: Disk, path: str, data: bytes, private: Callable[[], str], *, durable: bool = True) -> bool:
-    """Create `path` with its whole content at once, by way of a file whose name `private` gives. False: it exists.
-
-    Without hard links it is created and then written, and a reader may meet it half written.
-    """
-    source = _create_private(disk, data, private, durable)
-    try:
-        disk.link(source, path)
-    except FileExistsError:
-        return same_file(disk, source, path)
-    except OSError as error:
-        if error.errno not in UNLINKABLE:
-            raise
-        return _create_in_place(disk, path, data)
-    finally:
-        disk.unlink(source)
-    return True
-
-
-def _create_private(disk: Disk, data: bytes, private: Callable[[], str], durable: bool) -> str:
-    """A private file with this content. A name on which a try has failed is never used again: it may be empty."""
-    for tries_left in range(_MOST_PRIVATE_NAMES, 0, -1):
-        source = private()
-        try:
-            disk.create(source, data, durable=durable)
-            return source
-        except OSError as error:
-            disk.unlink(source)
-            passing = isinstance(error, FileExistsError) or error.errno in PASSING
-            if not passing or tries_left == 1:
-                raise
-    raise AssertionError("the last try returns or raises")
-
-
-def _create_in_place(disk: Disk, path: str, data: bytes) -> bool:
-    try:
-        disk.create(path, data, durable=True)
-    except FileExistsError:
-        return False
-    return True
-
-
-def same_file(disk: Disk, one: str, other: str) -> bool:
-    """Are these two names of one file? So a link whose reply was lost is told from one that somebody else made."""
-    mine, found = disk.look(one), disk.look(other)
-    return mine is not None and found is not None and (mine.device, mine.inode) == (found.device, found.inode)
 
 
 def _fill(descriptor: int, data: bytes, durable: bool) -> None:

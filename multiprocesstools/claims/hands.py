@@ -7,8 +7,9 @@ Condition: an item is entered before the first operation on it, and left after t
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from multiprocesstools.claims.disk import Disk
 from multiprocesstools.claims.ended import Ended
 from multiprocesstools.claims.slots import Slot
 
@@ -31,7 +32,7 @@ class Claim:
     publishing: bool = False
     placeholder: str = ""
     private: tuple[str, ...] = ()
-    retract: Callable[[], None] | None = None
+    retract: Callable[[Disk], None] | None = None
     thread: int = field(default_factory=threading.get_ident)
 
 
@@ -74,7 +75,7 @@ class Hands:
     def remember(self, claim: Claim, ended: Ended) -> None:
         """The attempt is over for us, whether or not its ended-file can be written now."""
         with self._lock:
-            self._left[claim.slot.final, claim.attempt] = ended
+            self._left[claim.slot.final, claim.attempt] = replace(ended, traceback="")
 
     def has_left(self, slot: Slot, attempt: int) -> Ended | None:
         with self._lock:
@@ -89,7 +90,18 @@ class Hands:
     def owe(self, claim: Claim, ended: Ended) -> None:
         """The ended-file could not be written; it is tried again at each beat."""
         with self._lock:
+            self._entered[claim.slot.final] = claim
             self._owed[claim.slot.final] = (claim, ended)
+
+    def owes(self, slot: Slot) -> bool:
+        with self._lock:
+            return slot.final in self._owed
+
+    def works_on(self, slot: Slot, attempt: int) -> bool:
+        """Is this very attempt in work, in some thread?"""
+        with self._lock:
+            claim = self._entered.get(slot.final)
+            return claim is not None and claim.attempt == attempt and slot.final not in self._owed
 
     def owed(self) -> list[tuple[Claim, Ended]]:
         with self._lock:

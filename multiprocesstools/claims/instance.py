@@ -18,7 +18,7 @@ from functools import partial
 
 from multiprocesstools.claims import ended as ended_files
 from multiprocesstools.claims import identity, record, slots
-from multiprocesstools.claims.disk import ABSENT, Disk, Kept, create_whole
+from multiprocesstools.claims.disk import ABSENT, Disk, Kept
 from multiprocesstools.claims.ended import Ended, Outcome
 from multiprocesstools.claims.hands import Claim, Hands
 from multiprocesstools.claims.identity import Identity
@@ -26,6 +26,7 @@ from multiprocesstools.claims.peers import Peers
 from multiprocesstools.claims.record import Beat, Record
 from multiprocesstools.claims.slots import Files, Listing, Slot
 from multiprocesstools.claims.steady import SteadyDisk
+from multiprocesstools.claims.whole import create_whole
 from multiprocesstools.clock import Clock
 
 _LOOK_FOR_RECORD_EVERY_BEATS = 8
@@ -148,7 +149,7 @@ class Instance:
 
     def _beat_again(self) -> None:
         end = self.clock.elapsed() + self.rules.patience_seconds
-        while not self.beat() and not self.expelled:
+        while not (self.beat() and not self.overdue()) and not self.expelled:
             if self.clock.elapsed() >= end:
                 silent = self.clock.elapsed() - self.last_beat
                 raise OSError(errno.ETIMEDOUT, f"no beat could be written for {silent:.0f} s", self.path)
@@ -169,13 +170,14 @@ class Instance:
     def listing(self, directory: str, disk: Disk | None = None) -> Listing:
         """Read a directory; on NFS this renews what the client remembers of it.
 
-        A listing is not atomic: it may show a final and miss the sign that was made just before it. So where finals
-        are written in place, a final counts only if a second listing, begun after the first, shows no sign.
+        A listing is not atomic: it may show a final and miss the sign that was made just before it, or removed just
+        after the half-written final was moved aside. See `slots.read_settled` for what is done where finals are
+        written in place.
         """
         disk = disk or self.disk
         listing = slots.read_listing(directory, disk.list(directory))
         if self.writes_in_place(directory):
-            listing = slots.confirmed(listing, slots.read_listing(directory, disk.list(directory)))
+            listing = slots.read_settled(listing, lambda: disk.list(directory))
         return listing
 
     def look(self, slot: Slot, disk: Disk | None = None) -> Files:
@@ -217,7 +219,7 @@ class Instance:
         """Write the end of an attempt that was left; keep the item in hand and owe the file when that fails."""
         try:
             if claim.retract is not None:
-                claim.retract()
+                claim.retract(disk or self.disk)
                 claim.retract = None
             self.write_ended(claim.slot, claim.attempt, end, disk)
         except OSError as error:

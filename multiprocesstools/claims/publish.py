@@ -8,7 +8,7 @@ that appears between the look and the rename is replaced by another complete one
 import errno
 from enum import StrEnum
 
-from multiprocesstools.claims.disk import ABSENT, UNLINKABLE
+from multiprocesstools.claims.disk import ABSENT, UNLINKABLE, Disk
 from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.instance import Instance
 from multiprocesstools.claims.slots import Slot
@@ -169,10 +169,10 @@ def discard(me: Instance, path: str) -> None:
         me.notice("litter", path=path, reason=str(error))
 
 
-def move_aside(me: Instance, slot: Slot, attempt: int) -> None:
+def move_aside(me: Instance, slot: Slot, attempt: int, disk: Disk) -> None:
     """Move a half-written final away, to where the user can find it."""
     try:
-        me.disk.rename(slot.final, slot.partial(attempt))
+        disk.rename(slot.final, slot.partial(attempt))
     except FileNotFoundError:
         return
     me.notice("moved aside", slot, attempt)

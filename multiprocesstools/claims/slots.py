@@ -6,7 +6,7 @@ had written (`.n.partial-<k>`), and staging files `.mpt-<token>.n`, whose token 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from multiprocesstools.claims.disk import Entry
@@ -147,13 +147,28 @@ def read_listing(directory: str, entries: Iterable[Entry]) -> Listing:
     return listing
 
 
-def confirmed(first: Listing, second: Listing) -> Listing:
-    """The second listing, in which only those finals count that the first has shown as well."""
-    for name in second.names.keys() - first.names.keys():
-        del second.names[name]
-        if name in second.items:
-            second.items[name].final = False
-    return second
+def read_settled(first: Listing, read: Callable[[], Iterable[Entry]]) -> Listing:
+    """A listing in which a final counts only if it was complete, where finals are written in place.
+
+    A sign is there from before the first byte of a final until it is complete, or until what was written was moved
+    aside. So a final was complete if a second listing, begun after one that showed it, shows no sign, and a third one
+    shows the same file still in its place.
+    """
+    second = read_listing(first.directory, read())
+    third = read_listing(first.directory, read())
+    for name, entry in list(third.names.items()):
+        before = first.names.get(name)
+        signed = name in second.items and second.items[name].sign
+        if signed or before is None or before.inode() != entry.inode():
+            _uncount(third, name)
+    return third
+
+
+def _uncount(listing: Listing, name: str) -> None:
+    """Nothing is known of this final yet."""
+    del listing.names[name]
+    if name in listing.items:
+        listing.items[name].final = False
 
 
 def _sort(listing: Listing, name: str, entry: Entry) -> None:

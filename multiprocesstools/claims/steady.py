@@ -87,6 +87,8 @@ class SteadyDisk:
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             try:
                 return verb()
+            except HalfCreated:
+                raise
             except OSError as latest:
                 error = latest
         raise error

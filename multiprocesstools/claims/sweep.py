@@ -56,10 +56,14 @@ class Report:
 
 def sweep(
     me: Instance, instances: str, directories: Iterable[str], *,
-    placeholders: Iterable[str] = (), force: bool = False, dry_run: bool = False,
+    placeholders: Iterable[str] = (), parts: Iterable[str] = (), force: bool = False, dry_run: bool = False,
 ) -> Report:  # fmt: skip
-    """One pass over the directories of a run and over the records in `instances`."""
-    work = _Pass(me, instances, force, dry_run)
+    """One pass over the directories of a run and over the records in `instances`.
+
+    `parts` are directories with files that are only a part of an item: there a name does not tell whether its item is
+    done.
+    """
+    work = _Pass(me, instances, frozenset(parts), force, dry_run)
     records = work.read_records(instances)
     for directory in directories:
         work.sweep_directory(directory)
@@ -72,8 +76,8 @@ def sweep(
 class _Pass:
     """One pass: who is who, and what was done."""
 
-    def __init__(self, me: Instance, instances: str, force: bool, dry_run: bool) -> None:
-        self._me, self._instances, self._force, self._dry_run = me, instances, force, dry_run
+    def __init__(self, me: Instance, instances: str, parts: frozenset[str], force: bool, dry_run: bool) -> None:
+        self._me, self._instances, self._parts, self._force, self._dry_run = me, instances, parts, force, dry_run
         self._sights: dict[str, Verdict] = {}
         self._blocked: set[str] = set()
         self.report = Report()
@@ -176,7 +180,8 @@ class _Pass:
             return
         path = f"{listing.directory}/{staged.file_name}"
         verdict = self._sight_of(staged.owner)
-        done = staged.name != PRIVATE_SUFFIX and listing.is_done(staged.name)
+        is_item = staged.name != PRIVATE_SUFFIX and listing.directory not in self._parts
+        done = is_item and listing.is_done(staged.name)
         if self._counts_as_gone(verdict) or (done and verdict.sight is Sight.SILENT):
             self._remove(path)
         else:

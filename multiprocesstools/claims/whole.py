@@ -1,0 +1,66 @@
+"""Creating a file whole: by way of a private file and a link, so that nobody ever meets it half written.
+
+Guarantee: the target is created exclusively, once, with its whole content; True only if it is ours, also when the reply
+to the link was lost. Condition: the disk links. Without links the file is created and then written.
+"""
+
+from collections.abc import Callable
+
+from multiprocesstools.claims.disk import PASSING, UNLINKABLE, Disk, HalfCreated
+
+_MOST_PRIVATE_NAMES = 4
+
+
+def create_whole(disk: Disk, path: str, data: bytes, private: Callable[[], str], *, durable: bool = True) -> bool:
+    """Create `path` with its whole content at once, by way of a file whose name `private` gives. False: it exists.
+
+    Without hard links it is created and then written, and a reader may meet it half written.
+    """
+    source = _create_private(disk, data, private, durable)
+    try:
+        disk.link(source, path)
+    except FileExistsError:
+        return same_file(disk, source, path)
+    except OSError as error:
+        if error.errno not in UNLINKABLE:
+            raise
+        return _create_in_place(disk, path, data)
+    finally:
+        _remove_private(disk, source)
+    return True
+
+
+def _remove_private(disk: Disk, path: str) -> None:
+    try:
+        disk.unlink(path)
+    except OSError:
+        return  # litter for a sweep, and no reason to hide what has happened
+
+
+def _create_private(disk: Disk, data: bytes, private: Callable[[], str], durable: bool) -> str:
+    """A private file with this content. A name on which a try has failed is never used again: it may be empty."""
+    for tries_left in range(_MOST_PRIVATE_NAMES, 0, -1):
+        source = private()
+        try:
+            disk.create(source, data, durable=durable)
+            return source
+        except OSError as error:
+            _remove_private(disk, source)
+            half = isinstance(error, HalfCreated) and error.errno in PASSING
+            if tries_left == 1 or not (half or isinstance(error, FileExistsError)):
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def _create_in_place(disk: Disk, path: str, data: bytes) -> bool:
+    try:
+        disk.create(path, data, durable=True)
+    except FileExistsError:
+        return False
+    return True
+
+
+def same_file(disk: Disk, one: str, other: str) -> bool:
+    """Are these two names of one file? So a link whose reply was lost is told from one that somebody else made."""
+    mine, found = disk.look(one), disk.look(other)
+    return mine is not None and found is not None and (mine.device, mine.inode) == (found.device, found.inode)

@@ -1,0 +1,52 @@
+"""A file is created whole, once, whatever happens to the private file on the way."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from multiprocesstools.claims.disk import Disk, HalfCreated, PosixDisk
+from multiprocesstools.claims.whole import create_whole
+from tests.disks import Faulty, WithoutLinks, fail_once
+
+
+@pytest.mark.parametrize("make", [PosixDisk, WithoutLinks], ids=["links", "no links"])
+def test_create_whole_creates_once_and_leaves_no_private_file(make: Callable[[], Disk], tmp_path: Path) -> None:
+    disk, path = make(), str(tmp_path / "a")
+    private = lambda: str(tmp_path / "private")  # noqa: E731
+    assert create_whole(disk, path, b"one", private)
+    assert not create_whole(disk, path, b"two", private)
+    assert disk.read(path) == b"one"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_create_whole_recognises_a_lost_reply(tmp_path: Path) -> None:
+    disk = Faulty()
+
+    def lose(moment: str, verb: str, arguments: tuple[object, ...]) -> None:
+        if moment == "after" and verb == "link":
+            raise FileExistsError(errno.EEXIST, "exists", arguments[1])
+
+    disk.hook = lose
+    assert create_whole(disk, str(tmp_path / "a"), b"one", lambda: str(tmp_path / "private"))
+    disk.hook = lambda *_: None
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_failed_private_file_is_never_taken_for_an_existing_target(moment: str, tmp_path: Path) -> None:
+    """EIO at the private file, whether it was made or not: another private name is used, and the target is created."""
+    disk, names = Faulty(), iter("pqrs")
+    fail_once(disk, "create", HalfCreated(errno.EIO, "passing"), moment=moment)
+    assert create_whole(disk, str(tmp_path / "a"), b"one", lambda: str(tmp_path / next(names)))
+    assert os.listdir(tmp_path) == ["a"] and disk.read(str(tmp_path / "a")) == b"one"
+
+
+def test_no_room_for_the_private_file_is_raised_and_leaves_nothing(tmp_path: Path) -> None:
+    disk = Faulty()
+    fail_once(disk, "create", HalfCreated(errno.ENOSPC, "full"), moment="after")
+    with pytest.raises(OSError, match="full"):
+        create_whole(disk, str(tmp_path / "a"), b"one", lambda: str(tmp_path / "p"))
+    assert os.listdir(tmp_path) == []
