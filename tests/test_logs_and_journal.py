@@ -386,6 +386,34 @@ class TestJournalWrites:
         assert len(events(run)) == 802
 
 
+class TestSignalsInTheJournal:
+    """Handlers note events while the main thread is in the middle of a note."""
+
+    def test_a_handler_may_note_an_event_at_any_moment_of_another_note(self, run: Path) -> None:
+        script = """
+            mph = helper()
+            journal, noted = mph._crew.member().journal, []
+            def note(*_):
+                journal.add("handler", number=len(noted))
+                noted.append(1)
+            signal.signal(signal.SIGALRM, note)
+            signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
+            end = time.monotonic() + 1.5
+            while time.monotonic() < end:
+                journal.add("loop")
+                journal.flush()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            journal.flush()
+            say("through", len(noted))
+        """
+        with Child(run, script) as child:
+            noted = int(child.hear().removeprefix("through "))
+            child.finish()
+        assert noted > 100
+        numbers = [event["number"] for event in events(run, "handler")]
+        assert sorted(numbers) == list(range(noted))  # none lost, none twice
+
+
 class TestHeart:
     """What happens at each beat."""
 

@@ -207,3 +207,40 @@ def test_the_loop_works_again_after_one_that_a_signal_has_ended(tmp_path: Path) 
                 done.append(item.source)
                 item.path.touch()
     assert sorted(done) == [0, 1, 2, 3]
+
+
+def test_an_item_that_was_dropped_and_is_held_again_by_this_process_is_left_alone(tmp_path: Path) -> None:
+    held = None
+    with helper(tmp_path) as mph:
+        for item in mph.items(range(2), final="{value}", order="given", progress=False, wait=False):
+            with item:
+                if item.source == 0:
+                    item.drop()
+                else:
+                    item.path.touch()
+                    held = mph.claim("0")
+        assert held is not None and held.attempt == 2
+        assert not (tmp_path / ".0.ended-2").exists()
+        with held:
+            held.path.touch()
+    assert (tmp_path / "0").exists()
+
+
+def test_without_wait_a_failed_item_is_counted_as_failed(tmp_path: Path) -> None:
+    tallies: list[Tally] = []
+    with helper(tmp_path, max_attempts=2) as mph:
+        for item in mph.items(range(2), final="{value}", wait=False, progress=tallies.append):
+            with item:
+                if item.source == 0:
+                    raise ValueError
+                item.path.touch()
+    assert (tallies[-1].done, tallies[-1].failed, tallies[-1].running) == (1, 1, 0)
+
+
+def test_a_placeholder_of_another_program_costs_no_claim(tmp_path: Path) -> None:
+    (tmp_path / "a.tmp").write_text("foreign")
+    with helper(tmp_path) as mph:
+        for _ in range(3):
+            assert not mph.create_temp_file("a.csv", "a.tmp", "working_directory")
+    assert [name for name in os.listdir(tmp_path) if name.startswith(".a.csv")] == []
+    assert (tmp_path / "a.tmp").read_text() == "foreign"

@@ -61,3 +61,18 @@ def test_a_foreign_or_torn_plan_is_refused_with_its_name(plans: Plans, tmp_path:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
     with pytest.raises(NewerFormat, match=r"\.json"):
         plans.all()
+
+
+def test_an_in_place_plan_is_never_missing_and_directories_outside_the_run_are_always_in_place(
+    plans: Plans, tmp_path: Path
+) -> None:
+    out = str(tmp_path / "run" / "out")
+    assert not plans.writes_in_place(out)
+    plans.record_open(out, in_place=True)
+    assert plans.writes_in_place(out)
+    plan = next(path for path in (tmp_path / "run" / ".multiprocesstools" / "plans").glob("*.json"))
+    inode = plan.stat().st_ino
+    plans.record_open(out, in_place=True)
+    assert plan.stat().st_ino == inode
+    assert plans.writes_in_place(str(tmp_path / "elsewhere"))
+    assert plans.directories() == [out]

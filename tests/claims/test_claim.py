@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from multiprocesstools.claims.claim import Expelled, Refusal, end, give_up, take
+from multiprocesstools.claims.claim import Expelled, Refusal, end, end_if_over, give_up, take
 from multiprocesstools.claims.disk import Disk, HalfCreated, PosixDisk
 from multiprocesstools.claims.ended import Ended, Outcome, decode
 from multiprocesstools.claims.hands import Claim
@@ -421,3 +421,84 @@ def test_without_a_look_a_lost_race_costs_one_operation(world: World) -> None:
     disk.calls.clear()
     assert refused(take(two, world.slot(), look=False)) is State.RUNNING
     assert [verb for verb, _ in disk.calls] == ["link"]
+
+
+def test_a_half_written_final_that_is_moved_aside_during_a_listing_is_not_done(world: World) -> None:
+    """The second listing has read the final already when its owner moves it aside and removes the sign."""
+    disk = Faulty()
+    me, observer = world.join(), world.join(disk)
+    Path(world.slot().final).write_text("half")
+    Path(world.slot().sign).touch()
+    listings = 0
+
+    def move_aside(moment: str, verb: str, arguments: tuple[object, ...]) -> None:
+        nonlocal listings
+        listings += verb == "list" and moment == "after"
+        if verb == "list" and moment == "after" and listings == 2:
+            os.rename(world.slot().final, world.slot().partial(1))
+
+    real = disk.list
+    disk.hook = move_aside
+    signs = iter([False, False, False])
+
+    def list_without_sign(directory: str) -> object:
+        entries = real(directory)
+        return [entry for entry in entries if not entry.name.endswith(".direct") or next(signs)]
+
+    disk.list = list_without_sign  # type: ignore[method-assign, assignment]
+    assert not observer.look(world.slot()).done
+    assert me.hands.claims() == []
+
+
+@pytest.mark.parametrize("verb", ["look", "rename"])
+def test_a_claim_under_which_the_look_failed_is_given_back(world: World, verb: str) -> None:
+    disk = Faulty()
+    dead, me = world.join(), world.join(disk)
+    if verb == "rename":
+        won(take(dead, world.slot(), in_place=True))
+        Path(world.slot().final).write_text("half")
+        Path(world.slot().sign).touch()
+        world.die(dead)
+    fail_once(disk, verb, PermissionError(errno.EACCES, "denied"))
+    with pytest.raises(PermissionError):
+        take(me, world.slot())
+    assert not me.hands.claims()
+    assert isinstance(take(world.join(), world.slot()), Claim)
+
+
+def test_old_words_about_an_attempt_are_not_believed_of_somebody_elses(world: World) -> None:
+    """The item was finished by another one, its final deleted, and attempt 1 of its new life is not ours."""
+    idle, other = world.join(), world.join()
+    fail(idle, won(take(idle, world.slot())))
+    assert finish(other, world.slot()) is Published.MINE
+    os.unlink(world.slot().final)
+    won(take(other, world.slot()))
+    assert refused(take(idle, world.slot())) is State.RUNNING
+    assert not os.path.exists(world.slot().ended(1))
+
+
+def test_an_attempt_in_work_is_never_ended_by_its_own_process(world: World) -> None:
+    me = world.join()
+    held = won(take(me, world.slot()))
+    assert isinstance(end_if_over(me, world.slot(), held.attempt), Refusal)
+    assert not os.path.exists(world.slot().ended(1))
+
+
+def test_a_torn_claim_after_a_passing_error_is_dropped_and_not_died(world: World) -> None:
+    disk = Faulty()
+    me = world.join(disk)
+    me.copies.add(world.slot().directory)
+    errors = [OSError(errno.EIO, "first"), HalfCreated(errno.EIO, "second")]
+
+    def fail_twice(moment: str, verb: str, arguments: tuple[object, ...]) -> None:
+        if verb == "create" and moment == "before" and str(arguments[0]).endswith(".claim-1") and errors:
+            error = errors.pop(0)
+            if isinstance(error, HalfCreated):
+                Path(str(arguments[0])).touch()
+            raise error
+
+    disk.hook = fail_twice
+    with pytest.raises(OSError, match="second"):
+        take(me, world.slot())
+    assert won(take(me, world.slot())).attempt == 2
+    assert decode(Path(world.slot().ended(1)).read_bytes()).outcome is Outcome.DROPPED

@@ -8,6 +8,7 @@ import pytest
 
 from multiprocesstools.claims import direct
 from multiprocesstools.claims.claim import Refusal, take
+from multiprocesstools.claims.disk import HalfCreated
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.instance import Instance
@@ -15,7 +16,7 @@ from multiprocesstools.claims.publish import Published, publish
 from multiprocesstools.claims.survey import State
 from multiprocesstools.errors import ClaimLost
 from tests.claims.conftest import World
-from tests.disks import Faulty, fail_once
+from tests.disks import Faulty, WithoutLinks, fail_once
 
 
 def begin(world: World, me: Instance, temp: str = "a.tmp") -> Claim:
@@ -162,4 +163,53 @@ def test_what_cannot_be_moved_aside_is_tried_again_at_the_next_beat(world: World
     assert me.hands.owed() and final(world).exists()
     me.tend()
     assert not me.hands.owed() and not final(world).exists()
+    assert begin(world, me).attempt == 2
+
+
+def test_a_beat_does_not_wait_for_what_cannot_be_moved_aside(world: World) -> None:
+    disk = Faulty()
+    me = world.join(disk)
+    claim = begin(world, me)
+    final(world).write_text("half")
+    fail_once(disk, "rename", OSError(errno.ENOSPC, "full"))
+    direct.undo(me, claim, me.ended(Outcome.DROPPED))
+    fail_once(disk, "rename", OSError(errno.EIO, "passing"))
+    before = world.clock.now
+    me.tend()
+    assert world.clock.now == before and me.hands.owed()
+    me.tend()
+    assert not me.hands.owed()
+
+
+def test_what_is_looked_at_while_it_is_published_is_not_lost(world: World) -> None:
+    disk = Faulty()
+    me = world.join(disk)
+    claim = begin(world, me)
+    final(world).write_text("whole")
+
+    def look_now(moment: str, verb: str, arguments: tuple[object, ...]) -> None:
+        if moment == "after" and verb == "unlink" and str(arguments[0]).endswith(".direct"):
+            disk.hook = lambda *_: None
+            me.look_at_hands(me.disk)
+
+    disk.hook = look_now
+    direct.finish(me, claim)
+    assert not claim.lost
+
+
+def test_a_placeholder_that_could_not_be_written_is_removed_again(world: World) -> None:
+    class Half(WithoutLinks):
+        def create(self, path: str, data: bytes, *, durable: bool = False) -> None:
+            if path.endswith("a.tmp") and not torn:
+                torn.append(path)
+                Path(path).touch()
+                raise HalfCreated(errno.ENOSPC, "full", path)
+            super().create(path, data, durable=durable)
+
+    torn: list[str] = []
+    me = world.join(Half())
+    claim = take(me, world.slot(), in_place=True)
+    assert isinstance(claim, Claim)
+    with pytest.raises(OSError, match="full"):
+        direct.begin(me, claim, str(world.root / "out" / "a.tmp"))
     assert begin(world, me).attempt == 2

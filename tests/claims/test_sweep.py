@@ -155,3 +155,23 @@ def test_one_directory_that_cannot_be_written_does_not_end_the_sweep(world: Worl
     report = run(world, sweeper)
     assert len(report.ended) == 1 and len(report.unreadable) == 1
     assert os.path.exists(dead.path)  # something of it is left, so its record must stay
+
+
+def test_a_part_of_an_unfinished_item_is_not_judged_by_its_own_name(world: World) -> None:
+    silent, sweeper = world.join(), world.join()
+    hold(world, silent, "item.b")
+    (world.root / "out" / "item.a").write_text("of an earlier attempt")
+    staging = world.slot("item.a").staging(f"{silent.record.id}-1")
+    Path(staging).touch()
+    for _ in range(15):
+        world.clock.now += 1
+        sweeper.beat()
+        out = str(world.root / "out")
+        sweep(sweeper, str(world.root / "instances"), [out], parts=[out])
+    assert os.path.exists(world.slot("item.b").ended(1))
+    assert os.path.exists(staging)
+    for _ in range(15):
+        world.clock.now += 1
+        sweeper.beat()
+        run(world, sweeper)
+    assert not os.path.exists(staging)  # where no parts lie, it is the leftover of a finished item
