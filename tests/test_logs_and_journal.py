@@ -391,11 +391,11 @@ class TestSignalsInTheJournal:
 
     def test_a_handler_may_note_an_event_at_any_moment_of_another_note(self, run: Path) -> None:
         script = """
+            import itertools
             mph = helper()
-            journal, noted = mph._crew.member().journal, []
+            journal, numbers = mph._crew.member().journal, itertools.count()
             def note(*_):
-                journal.add("handler", number=len(noted))
-                noted.append(1)
+                journal.add("handler", number=next(numbers))
             signal.signal(signal.SIGALRM, note)
             signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
             end = time.monotonic() + 1.5
@@ -404,7 +404,7 @@ class TestSignalsInTheJournal:
                 journal.flush()
             signal.setitimer(signal.ITIMER_REAL, 0)
             journal.flush()
-            say("through", len(noted))
+            say("through", next(numbers))
         """
         with Child(run, script) as child:
             noted = int(child.hear().removeprefix("through "))
