@@ -395,7 +395,7 @@ class TestSignalsInTheJournal:
             mph = helper()
             journal, numbers = mph._crew.member().journal, itertools.count()
             def note(*_):
-                journal.add("handler", number=next(numbers))
+                journal.add("handler", tick=next(numbers))
             signal.signal(signal.SIGALRM, note)
             signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
             end = time.monotonic() + 1.5
@@ -410,7 +410,7 @@ class TestSignalsInTheJournal:
             noted = int(child.hear().removeprefix("through "))
             child.finish()
         assert noted > 100
-        numbers = [event["number"] for event in events(run, "handler")]
+        numbers = [event["tick"] for event in events(run, "handler")]
         assert sorted(numbers) == list(range(noted))  # none lost, none twice
 
 
