@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from multiprocesstools.board import DONE, DROPPED, SETTLED, SKIPPED, TRIED, Board
 from multiprocesstools.claims.claim import Refusal, assess, end_if_over
 from multiprocesstools.claims.hands import Claim
+from multiprocesstools.claims.peers import Sight
 from multiprocesstools.claims.slots import Files, Listing, Slot
 from multiprocesstools.claims.survey import Finding, State
 from multiprocesstools.crew import Crew
@@ -164,16 +165,16 @@ class Loop:
         if finding.state is not State.CLAIMED:
             return
         instance = self._crew.member().instance
-        refusal: Refusal | None = Refusal(Finding(State.RUNNING, finding.attempt))
+        answer: Refusal | Sight = Refusal(Finding(State.RUNNING, finding.attempt))
         if instance.hands.enter(slot):  # else this process works on it again, or owes its end
             try:
-                refusal = end_if_over(instance, slot, finding.attempt)
+                answer = end_if_over(instance, slot, finding.attempt)
             except OSError:
                 pass  # no room, no server: it is tried again
             finally:
                 instance.hands.leave(slot)
-        if refusal is not None:
-            self._board.note_refusal(index, refusal)
+        if isinstance(answer, Refusal):
+            self._board.note_refusal(index, answer)
             self._board.states[index] = DROPPED
 
     def _pause(self, seconds: float) -> None:

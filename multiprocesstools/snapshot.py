@@ -21,6 +21,7 @@ from multiprocesstools.journal import read_journal
 from multiprocesstools.plans import Plan, Plans
 from multiprocesstools.run import Run, Settings
 
+_MOST_LOOKS = 3
 _ENDS = frozenset({"done", "failed", "dropped", "skipped", "lost"})
 
 
@@ -186,20 +187,20 @@ class _Look:
                 self._run.relative(Slot(listing.directory, name).partial(k)) for k in sorted(files.partials)
             ]
 
-    def _look_at_item(self, slot: Slot, files: Files) -> None:
+    def _look_at_item(self, slot: Slot, files: Files, looks: int = 1) -> None:
         if files.done:
             self._counts[State.DONE] += 1
         elif not files.highest:
             self._counts[State.FREE] += 1
         else:
-            self._look_closer(slot, files)
+            self._look_closer(slot, files, looks)
 
-    def _look_closer(self, slot: Slot, files: Files) -> None:
+    def _look_closer(self, slot: Slot, files: Files, looks: int) -> None:
         ended = {attempt: self._ended(slot, attempt) for attempt in needed_attempts(files)}
         finding = decide(files, ended, self._settings.max_attempts)
         item = self._run.relative(slot.final)
         if finding.state is State.CLAIMED:
-            self._look_at_owner(slot, item, finding.attempt)
+            self._look_at_owner(slot, item, finding.attempt, looks)
             return
         self._counts[finding.state] += 1
         if finding.state is not State.DONE and finding.last is not None:
@@ -208,12 +209,12 @@ class _Look:
             state, attempt = finding.state, finding.attempt
             self._items.append(ItemStatus(item, state, attempt, "", last.host, last.pid, None, error, trace))
 
-    def _look_at_owner(self, slot: Slot, item: str, attempt: int) -> None:
+    def _look_at_owner(self, slot: Slot, item: str, attempt: int, looks: int) -> None:
         data = self._read(slot.claim(attempt))
-        if data is None:  # the item was finished between the listing and this look
-            self._look_at_item(slot, self._listing(slot.directory).files(slot.name))
+        if data is None and looks < _MOST_LOOKS:  # the item was finished between the listing and this look
+            self._look_at_item(slot, self._listing(slot.directory).files(slot.name), looks + 1)
             return
-        owner = _owner(data)
+        owner = _owner(data or b"")
         gone = owner is not None and identity.is_gone(owner.identity)
         state = State.STALE if gone else State.RUNNING
         self._counts[state] += 1

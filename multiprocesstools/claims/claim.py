@@ -26,7 +26,8 @@ from multiprocesstools.claims.slots import Files, Slot
 from multiprocesstools.claims.survey import Finding, State, decide, needed_attempts
 from multiprocesstools.errors import FinalOfAnotherKind, MultiProcessError, RunDirectoryUnusable
 
-_MOST_TURNS = 1000
+_MOST_TURNS = 20
+_PAUSE_SECONDS = 0.01
 
 
 class Expelled(Exception):
@@ -69,24 +70,27 @@ def take(
 
 
 def _take(me: Instance, slot: Slot, files: Files | None, look: bool, in_place: bool) -> Claim | Refusal:
-    attempt = 1
-    for _ in range(_MOST_TURNS):
+    attempt, vanished = 1, 0
+    for turn in range(_MOST_TURNS):
         if files is not None:
             answer = _next_attempt(me, slot, files)
             if isinstance(answer, Refusal):
                 return answer
-            if answer is None:
+            if isinstance(answer, Sight) and not (answer is Sight.VANISHED and files.highest == vanished):
+                vanished = files.highest if answer is Sight.VANISHED else 0
+                me.clock.sleep(_PAUSE_SECONDS * turn)
                 files = me.look(slot)
                 continue
-            attempt = answer
+            attempt = files.highest if isinstance(answer, Sight) else answer
         if _create_claim(me, slot, attempt):
             return _under_claim(me, slot, attempt, signed=files is not None and files.sign, in_place=in_place)
         if not look:
             return Refusal(Finding(State.RUNNING, attempt))
+        me.clock.sleep(_PAUSE_SECONDS * turn)
         files = me.look(slot)
         if _is_mine(me, slot, attempt, files):
             return _under_claim(me, slot, attempt, signed=files.sign, in_place=in_place)
-    raise RuntimeError(f"{slot.final!r} changed {_MOST_TURNS} times while it was looked at")
+    return Refusal(Finding(State.RUNNING, attempt))  # names that are never the same twice: come back later
 
 
 def assess(me: Instance, slot: Slot, files: Files) -> Finding:
@@ -117,8 +121,13 @@ def read_ended(me: Instance, slot: Slot, attempt: int) -> Ended:
     return ended_files.decode(data if data is not None else b"")
 
 
-def _next_attempt(me: Instance, slot: Slot, files: Files) -> int | Refusal | None:
-    """The number of the attempt that may be made now, why none may be made, or None: look again."""
+def _next_attempt(me: Instance, slot: Slot, files: Files) -> int | Refusal | Sight:
+    """The number of the attempt that may be made now, or why none may be made.
+
+    A sight: the last attempt was declared over, and the next listing says so; or its claim has vanished. Claims vanish
+    when an item is done, so the next listing shows the final. If it does not, it comes from a client's cache (NFS; the
+    change fell into one tick of the server's clock), and only making the vanished claim anew asks the server.
+    """
     finding = assess(me, slot, files)
     if finding.state in (State.FAILED, State.SKIPPED):
         finding = look_twice(me, slot)
@@ -129,20 +138,20 @@ def _next_attempt(me: Instance, slot: Slot, files: Files) -> int | Refusal | Non
     return end_if_over(me, slot, finding.attempt)
 
 
-def end_if_over(me: Instance, slot: Slot, attempt: int) -> Refusal | None:
-    """Declare an attempt over if its owner is gone or silent. A refusal: it is running; None: look again."""
+def end_if_over(me: Instance, slot: Slot, attempt: int) -> Refusal | Sight:
+    """Declare an attempt over if its owner is gone or silent. A refusal: it is running. A sight: look again."""
     verdict = me.peers.judge_claim(slot.claim(attempt))
     left = me.hands.has_left(slot, attempt)
     if left is not None and (verdict.sight is Sight.MINE or verdict.owner is None):
         me.write_ended(slot, attempt, left)
-        return None
+        return Sight.MINE
     if me.hands.works_on(slot, attempt):
         return Refusal(Finding(State.RUNNING, attempt), verdict)
     if verdict.sight is Sight.ALIVE:
         return Refusal(Finding(State.RUNNING, attempt), verdict)
     if verdict.sight is not Sight.VANISHED:
         declare_over(me, slot, attempt, verdict)
-    return None
+    return verdict.sight
 
 
 def declare_over(me: Instance, slot: Slot, attempt: int, verdict: Verdict) -> None:

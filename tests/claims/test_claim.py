@@ -502,3 +502,26 @@ def test_a_torn_claim_after_a_passing_error_is_dropped_and_not_died(world: World
         take(me, world.slot())
     assert won(take(me, world.slot())).attempt == 2
     assert decode(Path(world.slot().ended(1)).read_bytes()).outcome is Outcome.DROPPED
+
+
+def test_a_claim_that_only_a_stale_listing_still_shows_is_made_anew_and_the_item_found_done(world: World) -> None:
+    """An NFS client may repeat an old listing; a change in the directory by this very client ends that."""
+    disk = Faulty()
+    owner, me = world.join(), world.join(disk)
+    claim = won(take(owner, world.slot()))
+    old = disk.list(world.slot().directory)
+    assert publish(owner, claim, write(owner, claim)) is Published.MINE
+    fresh, changed = disk.list, []
+    disk.hook = lambda moment, verb, arguments: changed.append(1) if verb == "link" and moment == "after" else None
+    disk.list = lambda directory: fresh(directory) if changed else old  # type: ignore[method-assign]
+    assert refused(take(me, world.slot(), me.look(world.slot()))) is State.DONE
+    assert world.hidden() == []
+
+
+def test_names_that_never_agree_are_left_for_later(world: World) -> None:
+    disk = Faulty()
+    owner, me = world.join(), world.join(disk)
+    won(take(owner, world.slot()))
+    disk.read = lambda path, limit=0: None  # type: ignore[method-assign, assignment]
+    assert refused(take(me, world.slot(), me.look(world.slot()))) is State.RUNNING
+    assert len([verb for verb, _ in disk.calls if verb == "list"]) < 100
