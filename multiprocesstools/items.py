@@ -53,7 +53,6 @@ class Item:
         on_error: str = "continue", defer: bool = False, settled: Settled | None = None,
     ) -> None:  # fmt: skip
         self.source, self.index, self.attempt = source, index, claim.attempt
-        self.entered = False
         self.fate: Fate | None = None
         self._crew, self._member, self._claim, self._others = crew, crew.member(), claim, others
         self._on_error, self._defer, self._settled = on_error, defer, settled
@@ -115,7 +114,6 @@ class Item:
         return f"<Item {printable(self._claim.slot.final)} attempt {self.attempt} {self.fate or 'in hand'}>"
 
     def __enter__(self) -> "Item":
-        self.entered = True
         return self
 
     def __exit__(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from multiprocesstools import MultiProcessHelper
 from multiprocesstools.errors import UnsafeFilesystem
+from tests.test_progress import read_to_end
 
 LOOP = """
 import os, sys
@@ -158,3 +160,19 @@ def test_cleanup_observes_a_silent_owner_and_names_what_waits_for_force(tmp_path
     assert [name for name in hidden(tmp_path / "out") if name.startswith(".mpt-")] == []
     assert finish(start(tmp_path, "out", 4)) == 0
     assert hidden(tmp_path / "out") == []
+
+
+@needs_namespaces
+def test_cleanup_shows_a_bar_in_a_terminal_while_it_observes(tmp_path: Path) -> None:
+    victim = start(tmp_path, "out", 4, 2, prefix=NAMESPACE)
+    assert victim.stdout is not None and victim.stdout.readline() == b"holding\n"
+    kill(victim)
+    master, slave = pty.openpty()
+    cleanup = [sys.executable, "-m", "multiprocesstools", "cleanup", str(tmp_path)]
+    with subprocess.Popen(
+        cleanup, stdout=subprocess.DEVNULL, stderr=slave, env=os.environ | {"TERM": "xterm"}
+    ) as child:
+        os.close(slave)
+        written = read_to_end(master)
+    assert child.returncode == 3
+    assert "observing silent owners" in written and "━" in written

@@ -29,13 +29,19 @@ def in_terminal(directory: Path) -> str:
         [sys.executable, "-c", LOOP, str(directory)], stderr=slave, env=os.environ | {"TERM": "xterm"}
     )
     os.close(slave)
+    written = read_to_end(master)
+    assert child.wait(30) == 0
+    return written
+
+
+def read_to_end(master: int) -> str:
+    """All that is written to a terminal until nobody has it open any more."""
     written = b""
     try:
         while part := os.read(master, 1 << 16):
             written += part
     except OSError:
         pass  # the terminal is gone when the child has ended
-    assert child.wait(30) == 0
     os.close(master)
     return written.decode(errors="replace")
 
@@ -54,15 +60,9 @@ def test_a_process_in_the_background_of_a_terminal_shows_lines_and_no_bar(tmp_pa
     pid, master = pty.fork()
     if pid == 0:
         os.execv(sys.executable, [sys.executable, "-c", start, LOOP, str(tmp_path)])
-    written = b""
-    try:
-        while part := os.read(master, 1 << 16):
-            written += part
-    except OSError:
-        pass  # the terminal is gone when the child has ended
+    written = read_to_end(master)
     os.waitpid(pid, 0)
-    os.close(master)
-    assert b"29 done here" in written and "━".encode() not in written and b"\x1b[?25l" not in written
+    assert "29 done here" in written and "━" not in written and "\x1b[?25l" not in written
 
 
 def test_a_log_gets_lines_and_each_failure_is_one_line(tmp_path: Path) -> None:

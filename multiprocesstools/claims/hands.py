@@ -64,10 +64,6 @@ class Hands:
             self._entered.pop(slot.final, None)
             self._owed.pop(slot.final, None)
 
-    def holds(self, slot: Slot) -> bool:
-        with self._lock:
-            return slot.final in self._entered
-
     def claims(self) -> list[Claim]:
         with self._lock:
             return [claim for claim in self._entered.values() if claim is not None]
