@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from multiprocesstools.claims import identity
 from multiprocesstools.claims.claim import Refusal
+from multiprocesstools.claims.disk import Entry
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.record import Record
 from multiprocesstools.claims.slots import Files, Listing, Slot
@@ -144,7 +145,7 @@ class Board:
                 kinds.setdefault("file", name)
             elif entry.is_dir(follow_symlinks=False):
                 kinds.setdefault("directory", name)
-            elif not entry.is_file() and not entry.is_dir():
+            elif not _leads_to_an_output(entry):
                 kind = "a link to nothing" if entry.is_symlink() else "a device, pipe or socket"
                 raise FinalOfAnotherKind(f"{listing.directory}/{name}", kind)
         if len(kinds) > 1:
@@ -179,3 +180,11 @@ class Board:
     def _hosts(self) -> tuple[str, ...]:
         records = [owner.record for index, owner in self._owners.items() if self.states[index] == TRIED]
         return tuple(sorted({record.identity.host if record else "an unknown host" for record in records}))
+
+
+def _leads_to_an_output(entry: Entry) -> bool:
+    """Is a name that is neither file nor directory a link to one?"""
+    try:
+        return entry.is_file() or entry.is_dir()
+    except OSError:
+        return False  # a link to itself

@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from multiprocesstools.claims import claim as claims
+from multiprocesstools.claims.assess import look_twice
 from multiprocesstools.claims.claim import Expelled, Refusal
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim
@@ -111,7 +112,7 @@ class Crew:
 
     def assess(self, slot: Slot) -> Finding:
         """The state of an item, from fresh listings."""
-        return claims.look_twice(self.member().instance, slot)
+        return look_twice(self.member().instance, slot)
 
     # -- when a signal comes, and at the end
 

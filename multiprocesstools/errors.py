@@ -154,7 +154,7 @@ class SettingsDiffer(RunError):
         self.given, self.recorded, self.instances = given, recorded, instances
 
     def __str__(self) -> str:
-        names = ", ".join(self.instances)
+        names = ", ".join(map(repr, self.instances))
         return (
             f"this run has the settings {self.recorded}, you gave {self.given}, these instances may be at work: "
             f"{names}. Use the same settings, or wait until they have ended (`multiprocesstools cleanup` helps)"

@@ -144,13 +144,12 @@ def _formatter(template: str) -> Callable[[Any, int], str]:
     fields = _fields(template)
 
     def make(source: Any, index: int) -> str:
-        values = _values(source, fields, index)
         try:
-            return template.format_map(values)
+            return template.format_map(_values(source, fields, index))
         except KeyError as error:
             known = ", ".join(sorted({*FIELDS, *(source if isinstance(source, Mapping) else ())}, key=str))
             raise BadArgument("final", template, f"{{{error.args[0]}}} is unknown; there are {known}") from error
-        except (ValueError, TypeError, AttributeError, IndexError) as error:
+        except (ValueError, TypeError, AttributeError, IndexError, ArithmeticError) as error:
             raise BadArgument("final", template, f"it cannot be filled for {source!r}: {error}") from error
 
     return make

@@ -24,7 +24,7 @@ from multiprocesstools.plans import Plans
 from multiprocesstools.progress import Listener, Voice, choose
 from multiprocesstools.run import Run, check_instance_name, unusable
 from multiprocesstools.snapshot import Snapshot, take_snapshot
-from multiprocesstools.text import shown
+from multiprocesstools.text import printable, shown
 from multiprocesstools.waiting import pauses, wait_for
 
 
@@ -147,7 +147,8 @@ class MultiProcessHelper:
             if finding.state is State.DONE:
                 break
             if finding.state in (State.FAILED, State.SKIPPED):
-                raise ItemFailed(self._run.relative(slot.final), finding.last.exception if finding.last else "")
+                reason = printable(finding.last.exception) if finding.last else ""
+                raise ItemFailed(self._run.relative(slot.final), reason)
             if self._crew.stop_requested:
                 raise StopRequested(self._run.relative(slot.final))
         return Path(slot.final)

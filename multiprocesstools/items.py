@@ -121,8 +121,12 @@ class Item:
     ) -> bool:
         if self._member.instance.pid != os.getpid() or self.fate not in (None, Fate.UNDECIDED):
             return False  # a forked child never settles what its parent holds
-        with self._crew.guard.critical():
-            return self._settle(error)
+        try:
+            with self._crew.guard.critical():
+                return self._settle(error)
+        finally:
+            if self.fate is None:  # a second signal came in between
+                self.give_back()
 
     # -- for the loop
 

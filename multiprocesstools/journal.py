@@ -11,7 +11,6 @@ its last second at most; a reader skips what is torn. A full disk stops the jour
 
 import errno
 import json
-import math
 import os
 import resource
 import stat
@@ -26,13 +25,15 @@ from multiprocesstools.claims.instance import Instance
 FLUSH_SECONDS = 1.0
 _MOST_LINES = 10_000
 _LINE_LIMIT_BYTES = 1 << 20
+_MOST_PARTS = 64
+_LATEST_SECONDS = 1e12  # about 30,000 years; also false of NaN
 
 
 class Journal:
     """The writer. The file exists already: it was created with the number of the instance."""
 
     def __init__(self, path: str, instance: Instance) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self._descriptor = _open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._clock, self._pid, self._host = instance.clock, instance.pid, instance.record.identity.host
         self._started = instance.started
         self._lines: list[bytes] = []
@@ -106,8 +107,10 @@ def read_journal(path: str) -> Iterator[dict[str, Any]]:
     """The lines of a journal that may be torn, growing or foreign; what is no event is skipped."""
     try:
         with open(path, "rb", opener=_open_regular) as file:
-            while line := file.readline(_LINE_LIMIT_BYTES):
-                if (event := _parse(line)) is not None:
+            parts = 0  # of a line that does not end: a file of such a line, however large, is no journal
+            while (line := file.readline(_LINE_LIMIT_BYTES)) and parts < _MOST_PARTS:
+                parts = parts + 1 if len(line) == _LINE_LIMIT_BYTES else 0
+                if not parts and (event := _parse(line)) is not None:
                     yield event
     except OSError:
         return
@@ -125,7 +128,7 @@ def _open_regular(path: str, flags: int) -> int:
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         event: dict[str, Any] = json.loads(line)
-        known = isinstance(event["event"], str) and all(math.isfinite(event[key]) for key in ("time", "at"))
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        known = isinstance(event["event"], str) and all(abs(event[key]) < _LATEST_SECONDS for key in ("time", "at"))
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return event if known else None

@@ -4,8 +4,10 @@ Guarantee: importing configures nothing; what an open changes (handlers, the lev
 puts back; every handler is closed. A full disk is said once and does not stop the work.
 """
 
+import errno
 import logging
 import os
+import stat
 import sys
 from io import TextIOWrapper
 
@@ -64,4 +66,10 @@ class LogFile:
 
 
 def _open_itself(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    """A descriptor of a regular file with no other name; a planted link or pipe is an OSError, and blocks nobody."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a file of its own", path)
+    return descriptor

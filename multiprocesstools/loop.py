@@ -15,7 +15,9 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from multiprocesstools.board import DONE, DROPPED, SETTLED, SKIPPED, TRIED, Board
-from multiprocesstools.claims.claim import Refusal, assess, end_if_over
+from multiprocesstools.claims.again import try_again
+from multiprocesstools.claims.assess import assess
+from multiprocesstools.claims.claim import Refusal, end_if_over
 from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.peers import Sight
 from multiprocesstools.claims.slots import Files, Listing, Slot
@@ -108,9 +110,7 @@ class Loop:
 
     def _retry(self, slot: Slot, attempt: int) -> None:
         try:
-            self._crew.member().instance.disk.create(slot.retry(attempt), b"")
-        except FileExistsError:
-            return
+            try_again(self._crew.member().instance.disk, slot, attempt)
         except OSError as error:
             raise unusable(slot.directory, error) from error
 

@@ -13,7 +13,7 @@ from multiprocesstools.heart import Heart
 from multiprocesstools.journal import Journal
 from multiprocesstools.logs import LogFile
 from multiprocesstools.plans import Plans
-from multiprocesstools.run import Run
+from multiprocesstools.run import Run, process_token
 
 _WARNINGS = {
     "lost": "another instance has taken over {item}; what is computed here is discarded if the other one is first",
@@ -83,7 +83,7 @@ class Member:
 
     def _probe(self, directory: str) -> Findings:
         try:
-            return probe(self._run.disk, directory, self.instance.record.id)
+            return probe(self._run.disk, directory, process_token(self.instance.record.id))
         except OSError as error:
             raise RunDirectoryUnusable(directory, f"nothing can be created there ({error.strerror})") from error
 

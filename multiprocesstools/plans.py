@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import zlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,7 +23,10 @@ from multiprocesstools.finals import tell_apart
 from multiprocesstools.run import Run
 
 FORMAT = 1
-_NAMES_LIMIT_BYTES = 1 << 30
+_NAMES_LIMIT_BYTES = 1 << 28
+_STEP_BYTES = 1 << 16
+_LINE_LIMIT_BYTES = 1 << 20
+_HIGHEST_NUMBER = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +80,7 @@ class Plans:
         """Final -> source of a plan, both as they were written."""
         path = self._path(plan.key, "names")
         try:
-            data = self._run.disk.read(path, _NAMES_LIMIT_BYTES) or b""
-            return dict(_decode_pair(line) for line in zlib.decompress(data).decode().splitlines())
+            return _decode_items(self._run.disk.read(path, _NAMES_LIMIT_BYTES) or b"", plan.count)
         except (zlib.error, ValueError, TypeError, RecursionError, OSError) as error:
             raise NewerFormat(path, f"it is no list of items ({error})") from error
 
@@ -132,8 +135,14 @@ class Plans:
         return {entry.name for entry in self._run.disk.list(self._run.plans)}
 
     def _write(self, plan: Plan, text: str) -> None:
-        """An earlier list that is used again becomes the latest, without a moment in which it is missing."""
-        self._run.create(self._path(plan.key, "names"), zlib.compress(text.encode()))
+        """An earlier list that is used again becomes the latest, without a moment in which it is missing.
+
+        Its names follow from its key, so they are written once; an empty file is what a crash without links has left.
+        """
+        names = self._path(plan.key, "names")
+        stamp = self._run.disk.look(names)
+        if stamp is None or not stamp.size:
+            self._run.replace(names, zlib.compress(text.encode()))
         self._run.replace(
             self._path(plan.key, "json"), (json.dumps({"format": FORMAT, **asdict(plan)}) + "\n").encode()
         )
@@ -152,7 +161,7 @@ class Plans:
             data = self._run.disk.read(path)
             if data is None:
                 return None  # just being replaced by a later one
-            return _decode(json.loads(data))
+            return _decode(json.loads(data), file_name.removesuffix(".json"))
         except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
             raise NewerFormat(path, f"it is no plan ({error})") from error
 
@@ -160,18 +169,49 @@ class Plans:
         return f"{self._run.plans}/{key}.{suffix}"
 
 
-def _decode(line: dict[str, Any]) -> Plan:
+def _decode(line: dict[str, Any], key: str) -> Plan:
     """The plan in a line of JSON. ValueError, KeyError or TypeError for everything else."""
     if line["format"] != FORMAT:
         raise ValueError(f"its format is {line['format']!r}, known is {FORMAT}")
     plan = Plan(**{name: line[name] for name in Plan.__dataclass_fields__})
     for text in (plan.key, plan.name, plan.template, plan.directory, plan.sources, *plan.directories):
         _name(text)
-    if not isinstance(plan.directories, list) or not isinstance(plan.count + plan.sequence, int):
+    if not isinstance(plan.directories, list) or not all(map(_is_number, (plan.count, plan.sequence, plan.files))):
         raise ValueError("a value in it has another type")
+    if plan.key != key:
+        raise ValueError(f"it says that it is the plan {plan.key!r}")
     if not plan.directories:
         raise ValueError("it names no directory")
     return plan
+
+
+def _decode_items(data: bytes, count: int) -> dict[str, str]:
+    """Final -> source. It ends at what no plan has, so that bytes which expand to gigabytes cost nothing."""
+    items: dict[str, str] = {}
+    for line in _lines(data):
+        final, source = _decode_pair(line.decode())
+        if final in items or len(items) >= count:
+            raise ValueError("it names a final twice, or more of them than its plan")
+        items[final] = source
+    return items
+
+
+def _lines(data: bytes) -> Iterator[bytes]:
+    """The lines in compressed data, expanded in small steps."""
+    stream, line = zlib.decompressobj(), b""
+    for start in range(0, len(data), _STEP_BYTES):
+        part, text = data[start : start + _STEP_BYTES], b""
+        while part or len(text) == _STEP_BYTES:
+            text = stream.decompress(part, _STEP_BYTES)
+            part = stream.unconsumed_tail
+            *lines, line = (line + text).split(b"\n")
+            yield from lines
+            if len(line) > _LINE_LIMIT_BYTES:
+                raise ValueError(f"a line of more than {_LINE_LIMIT_BYTES} bytes")
+    if not stream.eof:
+        raise ValueError("it is torn")
+    if line:
+        yield line
 
 
 def _decode_pair(text: str) -> tuple[str, str]:
@@ -179,10 +219,16 @@ def _decode_pair(text: str) -> tuple[str, str]:
     if not isinstance(line, list):
         raise ValueError("not a final and a source in each line")
     final, source = line
-    return _name(final), _name(source)
+    if not isinstance(source, str):
+        raise ValueError(f"{source!r} is no source")
+    return _name(final), source
 
 
 def _name(text: Any) -> str:
-    if not isinstance(text, str) or "\0" in text:
+    if not isinstance(text, str) or b"\0" in os.fsencode(text):
         raise ValueError(f"{text!r} is no name")
     return text
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value < _HIGHEST_NUMBER

@@ -1,8 +1,8 @@
 """Making failed items claimable again: R_k is created for their highest attempt, nothing is removed."""
 
 import difflib
-import json
 
+from multiprocesstools.claims.again import try_again
 from multiprocesstools.claims.slots import Slot
 from multiprocesstools.errors import UnknownItem
 from multiprocesstools.run import Run
@@ -19,7 +19,8 @@ def retry(run: Run, names: tuple[str, ...] = ()) -> list[str]:
     snapshot = take_snapshot(run)
     chosen = [_find(name, snapshot.of(*_RETRIED)) for name in names] if names else snapshot.of("failed")
     for item in chosen:
-        _mark(run, item)
+        directory, _, name = run.absolute(item.item).rpartition("/")
+        try_again(run.disk, Slot(directory, name), item.attempt)
     return [item.item for item in chosen]
 
 
@@ -29,12 +30,3 @@ def _find(name: str, items: list[ItemStatus]) -> ItemStatus:
             return item
     known = [item.item for item in items]
     raise UnknownItem(name, difflib.get_close_matches(name, known, cutoff=0.4) or known[:3])
-
-
-def _mark(run: Run, item: ItemStatus) -> None:
-    directory, _, name = run.absolute(item.item).rpartition("/")
-    data = json.dumps({"format": 1, "asked": run.clock.wall()}) + "\n"
-    try:
-        run.disk.create(Slot(directory, name).retry(item.attempt), data.encode())
-    except FileExistsError:
-        return

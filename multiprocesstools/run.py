@@ -9,8 +9,8 @@
 Guarantee: settings never change while another instance lives or may live, and a number n is never given twice.
 """
 
+import hashlib
 import json
-import math
 import os
 import re
 import uuid
@@ -25,7 +25,7 @@ from multiprocesstools.claims.instance import Instance, Notice, Rules, ignore_no
 from multiprocesstools.claims.record import Beat, Record, Unreadable, decode
 from multiprocesstools.claims.slots import check_name
 from multiprocesstools.claims.steady import SteadyDisk
-from multiprocesstools.claims.whole import create_whole
+from multiprocesstools.claims.whole import create_whole, replace_whole
 from multiprocesstools.clock import Clock, SystemClock
 from multiprocesstools.errors import BadArgument, BadName, NewerFormat, RunDirectoryUnusable, SettingsDiffer
 
@@ -33,7 +33,10 @@ FORMAT = 1
 HOME = ".multiprocesstools"
 LOGS = "multiprocesstools_logs"
 _SETTINGS = re.compile(r"run-([1-9][0-9]*)\.json")
+_ID = "[0-9a-f]{32}"
+_PRIVATE = re.compile(rf"\.mpt-{_ID}-(?P<place>{_ID})-(?P<pid>[0-9]{{1,9}})-(?P<start>[0-9]{{1,20}})-[a-z0-9]+\.ended")
 _FEWEST_BEATS = 5
+_LEAST_SECONDS, _MOST_SECONDS = 0.001, 1e9  # 1e9: about 30 years; the system refuses to wait for more than 292
 _PASSING_PATIENCE_SECONDS = 60.0
 
 
@@ -47,8 +50,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, value in (("beat_seconds", self.beat_seconds), ("patience_seconds", self.patience_seconds)):
-            if not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
-                raise BadArgument(name, value, "it must be a number of seconds, more than 0")
+            if not isinstance(value, int | float) or not _LEAST_SECONDS <= value <= _MOST_SECONDS:
+                raise BadArgument(name, value, "it must be a number of seconds, at least 0.001 and at most 1e9")
         if not self.patience_seconds >= _FEWEST_BEATS * self.beat_seconds:
             reason = f"it must be at least {_FEWEST_BEATS} beats of {self.beat_seconds:g} s, or the living look dead"
             raise BadArgument("patience_seconds", self.patience_seconds, reason)
@@ -74,6 +77,7 @@ class Run:
 
     def prepare(self) -> "Run":
         """Make the directories. RunDirectoryUnusable says why that is impossible."""
+        self._refuse_links()
         try:
             for directory in (self.directory, self.instances, self.plans, self.logs):
                 self.disk.make_directory(directory)
@@ -90,34 +94,40 @@ class Run:
             raise RunDirectoryUnusable(
                 self.directory, f"no run was started here (it has no {HOME}); give the working directory"
             )
+        self._refuse_links()
         return self
+
+    def _refuse_links(self) -> None:
+        """The own directories are real ones: behind a planted link, files of others would be taken for records."""
+        for directory in (self.home, self.instances, self.plans, self.logs):
+            if os.path.islink(directory):
+                raise RunDirectoryUnusable(directory, "it is a symbolic link")
 
     # -- settings
 
     def settings(self) -> Settings | None:
         """The settings in force, or None. NewerFormat if they cannot be understood."""
-        numbers = self._settings_numbers()
-        return self._read_settings(max(numbers)) if numbers else None
+        return self._latest_settings(self._settings_numbers())
 
     def check(self, given: dict[str, Any]) -> None:
         """BadArgument if settings make no sense, with those of the run if there is one. Nothing is made."""
+        self._refuse_links()
         recorded = self.settings() if os.path.isdir(self.home) else None
         replace(recorded or Settings(), **given)
 
     def agree(self, given: dict[str, Any]) -> Settings:
         """The settings of the run, those in `given` being asked for. SettingsDiffer while others may be at work."""
         while True:
-            number = max(self._settings_numbers(), default=0)
-            recorded = self._read_settings(number) if number else Settings()
-            wanted = replace(recorded, **given)
-            if number and wanted == recorded:
+            numbers = self._settings_numbers()
+            recorded = self._latest_settings(numbers)
+            wanted = replace(recorded or Settings(), **given)
+            if wanted == recorded:
                 return recorded
-            if number and (others := self.possibly_alive()):
+            if recorded and (others := self.possibly_alive()):
                 before = asdict(recorded)
                 raise SettingsDiffer(given, {name: before[name] for name in given}, others)
             data = json.dumps({"format": FORMAT, **asdict(wanted), "parameters": None}, indent=1) + "\n"
-            if self.create(f"{self.home}/run-{number + 1}.json", data.encode()):
-                return wanted
+            self.create(f"{self.home}/run-{max(numbers, default=0) + 1}.json", data.encode())
 
     def possibly_alive(self) -> list[str]:
         """The instances that are not proved to be gone."""
@@ -141,10 +151,17 @@ class Run:
         names = [entry.name for entry in self.disk.list(self.home)]
         return [int(match[1]) for name in names if (match := _SETTINGS.fullmatch(name))]
 
-    def _read_settings(self, number: int) -> Settings:
-        path = f"{self.home}/run-{number}.json"
+    def _latest_settings(self, numbers: list[int]) -> Settings | None:
+        """Those with the highest number. An empty file says nothing: without links a crash may have left it so."""
+        found = (self._read_settings(f"{self.home}/run-{number}.json") for number in sorted(numbers, reverse=True))
+        return next((settings for settings in found if settings is not None), None)
+
+    def _read_settings(self, path: str) -> Settings | None:
         try:
-            line = json.loads(self.disk.read(path) or b"")
+            data = self.disk.read(path)
+            if data == b"":
+                return None
+            line = json.loads(data or b"")
             if line["format"] != FORMAT:
                 raise NewerFormat(path, f"its format is {line['format']!r}, known is {FORMAT}")
             return Settings(float(line["beat_seconds"]), float(line["patience_seconds"]), line["max_attempts"])
@@ -178,7 +195,7 @@ class Run:
         return f"{self.logs}/{own.file_name}.log"
 
     def _take_number(self, name: str) -> int:
-        taken = re.compile(re.escape(name) + r"-([1-9][0-9]*)\.(?:jsonl|log)")
+        taken = re.compile(re.escape(name) + r"-([1-9][0-9]{0,8})\.(?:jsonl|log)")
         numbers = [int(match[1]) for entry in self.disk.list(self.logs) if (match := taken.fullmatch(entry.name))]
         number = max(numbers, default=0)
         while True:
@@ -220,12 +237,36 @@ class Run:
 
     def replace(self, path: str, data: bytes) -> None:
         """Create a file of the run, or replace it, whole."""
-        private = self._private()
-        self.disk.create(private, data, durable=True)
-        self.disk.rename(private, path)
+        replace_whole(self.disk, path, data, self._private)
 
     def _private(self) -> str:
-        return f"{self.home}/.mpt-{uuid.uuid4().hex}-e0.ended"
+        return f"{self.home}/.mpt-{process_token(uuid.uuid4().hex)}-e0.ended"
+
+
+def process_token(own_id: str) -> str:
+    """The id with what others on this machine need to prove that this process is gone, for names of private files.
+
+    So a private file can be judged although its process was killed before it had a record.
+    """
+    own = identity.current()
+    return f"{own_id}-{_place(own)}-{own.pid}-{own.start}"
+
+
+def private_owner(name: str) -> Identity | None:
+    """The process that a private file with such a token says it belongs to; None for all other files.
+
+    A process of another machine has no boot here, so that nothing can be proved of it.
+    """
+    private, own = _PRIVATE.fullmatch(name), identity.current()
+    if private is None:
+        return None
+    boot = own.boot if private["place"] == _place(own) else ""
+    return replace(own, boot=boot, pid=int(private["pid"]), start=int(private["start"]))
+
+
+def _place(process: Identity) -> str:
+    """Machine, boot and process namespace, in which a pid means the same."""
+    return hashlib.sha256(f"{process.boot}\0{process.namespace}".encode()).hexdigest()[:32]
 
 
 def unusable(directory: str, error: OSError) -> RunDirectoryUnusable:

@@ -22,6 +22,7 @@ from multiprocesstools.plans import Plan, Plans
 from multiprocesstools.run import Run, Settings
 
 _MOST_LOOKS = 3
+_SHORTEST_SECONDS = 0.001  # of the times in a journal
 _ENDS = frozenset({"done", "failed", "dropped", "skipped", "lost"})
 
 
@@ -112,7 +113,7 @@ class _Diary:
     @property
     def rate(self) -> float:
         spent = self.latest - self.first if self.first is not None else 0.0
-        return self.done / spent if spent > 0 else 0.0
+        return self.done / spent if spent >= _SHORTEST_SECONDS else 0.0
 
 
 def take_snapshot(run: Run) -> Snapshot:
@@ -196,7 +197,8 @@ class _Look:
             self._look_closer(slot, files, looks)
 
     def _look_closer(self, slot: Slot, files: Files, looks: int) -> None:
-        ended = {attempt: self._ended(slot, attempt) for attempt in needed_attempts(files)}
+        read = {attempt: self._ended(slot, attempt) for attempt in needed_attempts(files)}
+        ended = {attempt: end for attempt, end in read.items() if end is not None}
         finding = decide(files, ended, self._settings.max_attempts)
         item = self._run.relative(slot.final)
         if finding.state is State.CLAIMED:
@@ -242,9 +244,10 @@ class _Look:
         except OSError:
             return b""
 
-    def _ended(self, slot: Slot, attempt: int) -> Ended:
+    def _ended(self, slot: Slot, attempt: int) -> Ended | None:
         try:
-            return ended_files.decode(self._run.disk.read(slot.ended(attempt)) or b"")
+            data = self._run.disk.read(slot.ended(attempt))
+            return None if data is None else ended_files.decode(data)
         except OSError as error:
             return Ended(Outcome.UNREADABLE, exception=str(error))
 

@@ -6,17 +6,18 @@ tell silence from its own trouble; a dry run takes no part and changes nothing.
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeGuard
 
 from multiprocesstools.claims import identity
+from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.instance import Instance, Rules
 from multiprocesstools.claims.record import Record
-from multiprocesstools.claims.sweep import Report, sweep
+from multiprocesstools.claims.sweep import Report, Waiting, sweep
 from multiprocesstools.journal import read_journal
 from multiprocesstools.member import Member
 from multiprocesstools.plans import Plans
-from multiprocesstools.run import Run, Settings
+from multiprocesstools.run import Run, Settings, private_owner
 
 NAME = "cleanup"
 
@@ -74,7 +75,38 @@ def _pass(run: Run, me: Instance, *, force: bool = False, dry_run: bool = False)
     directories, parts = plans.directories(), plans.directories_of_parts()
     known = set(directories)
     placeholders = {path for path in _placeholders(run) if os.path.dirname(path) in known}
-    return sweep(me, run.instances, directories, placeholders=placeholders, parts=parts, force=force, dry_run=dry_run)
+    report = sweep(me, run.instances, directories, placeholders=placeholders, parts=parts, force=force, dry_run=dry_run)
+    own = [directory for directory in (run.home, run.plans, run.directory) if directory not in known]
+    _sweep_private(run, own, report, force=force, dry_run=dry_run)
+    return report
+
+
+def _sweep_private(run: Run, directories: Iterable[str], report: Report, *, force: bool, dry_run: bool) -> None:
+    """Private files of the run itself. They may be older than the record of their owner, so their names say whose they
+    are: they go when that process is proved gone, and with force also when it is not proved alive."""
+    for directory in directories:
+        try:
+            names = [entry.name for entry in run.disk.list(directory)]
+        except OSError as error:
+            report.unreadable.append(f"{directory}: {error.strerror}")
+            continue
+        for name in names:
+            if (owner := private_owner(name)) is not None:
+                _sweep_private_file(run, f"{directory}/{name}", owner, report, force=force, dry_run=dry_run)
+
+
+def _sweep_private_file(run: Run, path: str, owner: Identity, report: Report, *, force: bool, dry_run: bool) -> None:
+    alive = identity.lives_here(owner)
+    if not identity.is_gone(owner) and (alive or not force):
+        whose = f"process {owner.pid}, " + ("which is alive" if alive else "which cannot be asked from here")
+        report.waiting.append(Waiting(path, f"a private file of {whose}", None, alive, decided=True))
+        return
+    try:
+        if not dry_run:
+            run.disk.unlink(path)
+        report.removed.append(path)
+    except OSError as error:
+        report.unreadable.append(f"{path}: {error.strerror}")
 
 
 def _placeholders(run: Run) -> set[str]:
@@ -94,4 +126,7 @@ def _placeholders(run: Run) -> set[str]:
 
 
 def _is_path(path: object) -> TypeGuard[str]:
-    return isinstance(path, str) and "\0" not in path
+    try:
+        return isinstance(path, str) and b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False

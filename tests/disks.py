@@ -66,6 +66,24 @@ class Faulty(PosixDisk):
         return self._do("sync", path)
 
 
+def fill(disk: Faulty, when: Callable[[str], bool]) -> None:
+    """From now on there is no room for a name that fits, neither for a link nor for a file."""
+
+    def hook(at: str, name: str, arguments: tuple[Any, ...]) -> None:
+        if at == "before" and (name, when(str(arguments[-1 if name == "link" else 0]))) in (
+            ("link", True),
+            ("create", True),
+        ):
+            raise OSError(errno.ENOSPC, "full")
+
+    disk.hook = hook
+
+
+def make_room(disk: Faulty) -> None:
+    """Nothing goes wrong any more."""
+    disk.hook = lambda moment, verb, arguments: None
+
+
 def fail_once(
     disk: Faulty, verb: str, error: OSError, *, moment: str = "before", when: Callable[..., bool] = lambda *_: True
 ) -> None:

@@ -23,9 +23,10 @@ from tests.labs.nfs import SHARED, Finished, NfsLab, Running, require_nfs_lab, w
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 BEAT_SECONDS = 2
-PATIENCE_SECONDS = 10
-LEASE_SECONDS = 5
-"""Below patience, as in life (90 s and 300 s): after a stop longer than the lease, a client of v4 may need one more."""
+PATIENCE_SECONDS = 15
+LEASE_SECONDS = 10
+"""Below patience, as in life (90 s and 300 s): after a stop longer than the lease, a client of v4 may need one more.
+Ten is the least that the kernel accepts."""
 HOUR_SECONDS = timedelta(hours=1).total_seconds()
 LITTER = (".*.claim-*", ".*.ended-*", ".*.retry-*", ".*.direct", ".*.partial-*", ".mpt-*", "*/.mpt-*")
 
@@ -34,6 +35,7 @@ LITTER = (".*.claim-*", ".*.ended-*", ".*.retry-*", ".*.direct", ".*.partial-*",
 def lab(request: pytest.FixtureRequest) -> Iterator[NfsLab]:
     require_nfs_lab()
     with NfsLab(nodes=4, version=request.param, lease_seconds=LEASE_SECONDS) as lab:
+        lab.assert_lease()
         yield lab
 
 
@@ -215,14 +217,14 @@ def test_clocks_that_are_an_hour_off_and_jump_change_nothing(lab: NfsLab, tmp_pa
     items = 200
     common = ("--items", items, "--sleep", 0.02)
     with lab.skewed({"n2": HOUR_SECONDS, "n3": -HOUR_SECONDS}):
-        loops = [start_loop(lab, node, "clocks", *common, "--hold-at", 30) for node in ("n2", "n3")]
+        loops = [start_loop(lab, node, "clocks", *common, "--hold-at", 15) for node in ("n2", "n3")]
         loops += [start_loop(lab, node, "clocks", *common) for node in ("n1", "n4")]
-        wait_for_starts(lab, "clocks", 30, "n2", "n3")
+        wait_for_starts(lab, "clocks", 15, "n2", "n3")
         with lab.skewed({"n2": -2 * HOUR_SECONDS, "n3": 2 * HOUR_SECONDS}):
             wait_until(
                 lambda: count(lab, "clocks", "end", *lab.nodes) == items - 2, 30, "only the two held items are left"
             )
-            time.sleep(1.3 * PATIENCE_SECONDS)  # the watchers' patience runs out, if they are wrong
+            time.sleep(PATIENCE_SECONDS + 1.5 * BEAT_SECONDS)  # the watchers' patience runs out, if they are wrong
             release(lab, "clocks", "n2", "n3")
             finish(loops)
 
@@ -234,7 +236,9 @@ def test_clocks_that_are_an_hour_off_and_jump_change_nothing(lab: NfsLab, tmp_pa
         assert shifts == signs, "the clocks were not wrong as intended"
 
 
-def test_a_server_that_stops_for_twice_the_patience_makes_no_live_owner_look_dead(lab: NfsLab, tmp_path: Path) -> None:
+def test_a_server_that_stops_for_longer_than_patience_makes_no_live_owner_look_dead(
+    lab: NfsLab, tmp_path: Path
+) -> None:
     """Two loops at once: in one all nodes work when the server stops, in the other two watch what two others hold."""
     items = 400
     watch = [start_loop(lab, node, "watch", "--items", 4, "--hold-at", 1) for node in ("n2", "n3")]
@@ -245,7 +249,7 @@ def test_a_server_that_stops_for_twice_the_patience_makes_no_live_owner_look_dea
     wait_for_starts(lab, "load", 10, *lab.nodes)
 
     lab.server_stop()
-    time.sleep(2 * PATIENCE_SECONDS)
+    time.sleep(1.4 * PATIENCE_SECONDS)
     with lab.paused("n2", "n3"):  # the owners' network recovers later than the watchers'
         lab.server_start()
         assert count(lab, "load", "end", *lab.nodes) < items, "the load was over before the server stopped"

@@ -12,8 +12,10 @@ It knows files and instances and nothing of tasks. The rooms, from the ground up
     survey    the state of an item, decided from those names alone
     peers     observing the others: gone, silent or alive
     instance  one process taking part: its record, its beat, what it has in its hands
+    assess    the state of an item as an instance finds it, names and ended-files together
     hands     what an instance is occupied with
     claim     one attempt: take -> publish | end
+    again     trying again what was set aside
     publish   from a complete staging file to the final
     direct    one attempt whose caller writes the final in place
     sweep     removing what finished items and dead instances left

@@ -11,19 +11,20 @@ never looked up by name before the claim.
                         --end-----> ended: failed, fatal, skipped, dropped
 """
 
+import errno
 from dataclasses import dataclass
 
-from multiprocesstools.claims import ended as ended_files
-from multiprocesstools.claims.disk import ABSENT, PASSING, UNLINKABLE, HalfCreated
+from multiprocesstools.claims.assess import assess, is_doubtful, look_twice
+from multiprocesstools.claims.disk import ABSENT, UNLINKABLE, HalfCreated
 from multiprocesstools.claims.ended import Ended, Outcome
 from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.identity import rebooted
 from multiprocesstools.claims.instance import Instance
 from multiprocesstools.claims.peers import Sight, Verdict
 from multiprocesstools.claims.publish import clear, move_aside
-from multiprocesstools.claims.record import Record, Unreadable, decode
+from multiprocesstools.claims.record import Record
 from multiprocesstools.claims.slots import Files, Slot
-from multiprocesstools.claims.survey import Finding, State, decide, needed_attempts
+from multiprocesstools.claims.survey import Finding, State
 from multiprocesstools.errors import FinalOfAnotherKind, MultiProcessError, RunDirectoryUnusable
 
 _MOST_TURNS = 20
@@ -70,66 +71,47 @@ def take(
 
 
 def _take(me: Instance, slot: Slot, files: Files | None, look: bool, in_place: bool) -> Claim | Refusal:
-    attempt, vanished = 1, 0
+    attempt, doubts = 1, 0
+    if files is None and me.hands.has_tried(slot):  # it has looked at the final then, and its client may remember that
+        files = me.look(slot)
     for turn in range(_MOST_TURNS):
         if files is not None:
             answer = _next_attempt(me, slot, files)
             if isinstance(answer, Refusal):
                 return answer
-            if isinstance(answer, Sight) and not (answer is Sight.VANISHED and files.highest == vanished):
-                vanished = files.highest if answer is Sight.VANISHED else 0
+            if isinstance(answer, Sight):
+                doubts = doubts + 1 if answer is Sight.VANISHED else 0
                 me.clock.sleep(_PAUSE_SECONDS * turn)
-                files = me.look(slot)
+                files = _look_anew(me, slot, doubts)
                 continue
-            attempt = files.highest if isinstance(answer, Sight) else answer
+            attempt = answer
         if _create_claim(me, slot, attempt):
             return _under_claim(me, slot, attempt, signed=files is not None and files.sign, in_place=in_place)
         if not look:
             return Refusal(Finding(State.RUNNING, attempt))
         me.clock.sleep(_PAUSE_SECONDS * turn)
-        files = me.look(slot)
-        if _is_mine(me, slot, attempt, files):
-            return _under_claim(me, slot, attempt, signed=files.sign, in_place=in_place)
+        files = _look_anew(me, slot, doubts)
+        doubts = 0 if attempt in files.claims else doubts + 1
     return Refusal(Finding(State.RUNNING, attempt))  # names that are never the same twice: come back later
 
 
-def assess(me: Instance, slot: Slot, files: Files) -> Finding:
-    """The state of the item by these names, with the ended-files that matter read."""
-    ended = {attempt: read_ended(me, slot, attempt) for attempt in needed_attempts(files)}
-    return decide(files, ended, me.rules.max_attempts)
-
-
-def look_twice(me: Instance, slot: Slot) -> Finding:
-    """The state of the item by fresh listings. A listing that overlaps the clearing up of a finished item may look like
-    a failure, so "failed" and "skipped" are said when two listings in a row say so."""
-    finding = assess(me, slot, me.look(slot))
-    while finding.state in (State.FAILED, State.SKIPPED):
-        before, finding = finding, assess(me, slot, me.look(slot))
-        if finding == before:
-            break
-    return finding
-
-
-def read_ended(me: Instance, slot: Slot, attempt: int) -> Ended:
-    """The content of X_k; unreadable ones count as failures."""
-    try:
-        data = me.disk.read(slot.ended(attempt))
-    except OSError as error:
-        if error.errno in PASSING:
-            raise
-        return Ended(Outcome.UNREADABLE, exception=f"the ended-file cannot be read: {error}")
-    return ended_files.decode(data if data is not None else b"")
+def _look_anew(me: Instance, slot: Slot, doubts: int) -> Files:
+    """List again. A listing that contradicts what the server says of a name for the second time (it lacks a claim that
+    exists, or shows one that has vanished without a final) comes from the client's cache: on NFS a change within one
+    tick of the server's clock is not noticed. Changing the directory makes the client ask."""
+    if doubts > 1:
+        me.stir(slot.directory)
+    return me.look(slot)
 
 
 def _next_attempt(me: Instance, slot: Slot, files: Files) -> int | Refusal | Sight:
     """The number of the attempt that may be made now, or why none may be made.
 
     A sight: the last attempt was declared over, and the next listing says so; or its claim has vanished. Claims vanish
-    when an item is done, so the next listing shows the final. If it does not, it comes from a client's cache (NFS; the
-    change fell into one tick of the server's clock), and only making the vanished claim anew asks the server.
+    when an item is done, so the next listing shows the final.
     """
     finding = assess(me, slot, files)
-    if finding.state in (State.FAILED, State.SKIPPED):
+    if is_doubtful(finding, files):
         finding = look_twice(me, slot)
     if finding.state is State.FREE:
         return finding.attempt + 1
@@ -192,13 +174,11 @@ def _create_claim(me: Instance, slot: Slot, attempt: int) -> bool:
     except HalfCreated:
         me.hands.remember(Claim(slot, attempt, 0.0), me.ended(Outcome.DROPPED, exception="no room for the claim"))
         raise
-    except PermissionError:  # what sshfs says to half of those that lose
-        if me.disk.look(slot.claim(attempt)) is None:
-            raise
-        return False
     except OSError as error:
         if error.errno not in ABSENT:
             raise
+        if me.disk.look(slot.claim(attempt)) is not None:
+            return False  # ESTALE, the reply to a link that was made
         _explain_missing(me, slot.directory, error)
     return True
 
@@ -210,9 +190,10 @@ def bind_to_record(me: Instance, directory: str, path: str) -> None:
             me.disk.link(me.path, path)
             return
         except OSError as error:
-            if error.errno not in UNLINKABLE:
+            if error.errno not in UNLINKABLE | {errno.ENOSPC}:
                 raise
-            me.copies.add(directory)
+            if error.errno != errno.ENOSPC:  # GlusterFS on ext4: the record has no room for one more name
+                me.copies.add(directory)
     me.disk.create(path, me.copy())
 
 
@@ -221,19 +202,6 @@ def _explain_missing(me: Instance, directory: str, error: OSError) -> None:
         raise RunDirectoryUnusable(directory, "it is not there any more") from error
     me.expelled = True
     raise Expelled from error
-
-
-def _is_mine(me: Instance, slot: Slot, attempt: int, files: Files) -> bool:
-    """Was the claim that "exists already" made by the call in flight, whose reply was lost?"""
-    if attempt not in files.claims or attempt in files.ended or me.hands.has_left(slot, attempt) is not None:
-        return False
-    if slot.directory not in me.copies:
-        return files.claims[attempt] == me.inode and files.highest == attempt
-    try:
-        data = me.disk.read(slot.claim(attempt))
-        return data is not None and decode(data).id == me.record.id
-    except (OSError, Unreadable):
-        return False
 
 
 # -- step 2: look again, under the claim

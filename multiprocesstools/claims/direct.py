@@ -15,7 +15,7 @@ import json
 from functools import partial
 
 from multiprocesstools.claims.claim import bind_to_record, end
-from multiprocesstools.claims.disk import Disk, HalfCreated
+from multiprocesstools.claims.disk import Disk
 from multiprocesstools.claims.ended import Ended, Outcome
 from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.instance import Instance, was_taken_over
@@ -36,7 +36,7 @@ def begin(me: Instance, claim: Claim, placeholder: str) -> bool:
             return False
         claim.placeholder = placeholder
         _sign(me, claim)
-    except OSError as error:
+    except BaseException as error:
         end(me, claim, me.ended(Outcome.DROPPED, exception=str(error)))
         raise
     return True
@@ -107,6 +107,11 @@ def placeholder_owner(data: bytes) -> str:
     return str(json.loads(data).get("owner", "")) if is_placeholder(data) else ""
 
 
+def placeholder_final(data: bytes) -> str:
+    """The name of the final in a placeholder, or nothing."""
+    return str(json.loads(data)["final"]) if is_placeholder(data) else ""
+
+
 def _without_final(me: Instance, claim: Claim, disk: Disk) -> Files:
     """The names of the item, freshly listed. That the final is there says nothing while it is written in place."""
     files = me.look(claim.slot, disk)
@@ -117,19 +122,16 @@ def _without_final(me: Instance, claim: Claim, disk: Disk) -> Files:
 def _create_placeholder(me: Instance, claim: Claim, path: str) -> bool:
     """Ours, or one that an instance left behind for the same final; never that of another program."""
     line = {"format": PLACEHOLDER_FORMAT, "final": claim.slot.name, "owner": me.record.id}
-    data = (json.dumps(line) + "\n").encode()
-    private = partial(me.private, claim.slot.directory)
-    try:
-        if create_whole(me.disk, path, data, private, durable=False):
-            return True
-    except HalfCreated as error:
-        if error.filename == path:  # a disk without links: it was made by this very call, and stayed empty
-            me.disk.unlink(path)
-        raise
+    create = partial(
+        create_whole, me.disk, path, (json.dumps(line) + "\n").encode(), partial(me.private, claim.slot.directory),
+        durable=me.rules.durable, exclusive=False,
+    )  # fmt: skip
+    if create():
+        return True
     if not _is_left_behind(me, claim, path):
         return False
     me.disk.unlink(path)
-    return create_whole(me.disk, path, data, private, durable=False)
+    return create()
 
 
 def _is_left_behind(me: Instance, claim: Claim, path: str) -> bool:

@@ -137,14 +137,20 @@ class PosixDisk:
     """The verbs as system calls."""
 
     def create(self, path: str, data: bytes, *, durable: bool = False) -> None:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, _FILE_MODE)
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, _FILE_MODE)
+        except PermissionError as error:
+            raise _exists_or(error, path) from error
         try:
             _fill(descriptor, data, durable)
         except OSError as error:
             raise HalfCreated(error.errno, error.strerror, path) from error
 
     def link(self, source: str, target: str) -> None:
-        os.link(source, target, follow_symlinks=False)
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except PermissionError as error:
+            raise _exists_or(error, target) from error
 
     def rename(self, source: str, target: str) -> None:
         os.rename(source, target)
@@ -220,6 +226,13 @@ class PosixDisk:
             self.unlink(path)
 
 
+def _exists_or(error: OSError, path: str) -> OSError:
+    """What an exclusive creation was refused with: sshfs says EPERM to half of those who come too late."""
+    if error.errno == errno.EPERM and os.path.lexists(path):
+        return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+    return error
+
+
 def _fill(descriptor: int, data: bytes, durable: bool) -> None:
     try:
         view = memoryview(data)
@@ -235,8 +248,11 @@ def _fill(descriptor: int, data: bytes, durable: bool) -> None:
 
 
 def _read_regular(descriptor: int, path: str, limit: int) -> bytes:
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", path)
+    if status.st_size > limit:
+        raise OSError(errno.EFBIG, f"more than {limit} bytes", path)
     parts, total = [], 0
     while part := os.read(descriptor, 1 << 16):
         parts.append(part)

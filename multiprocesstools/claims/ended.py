@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 FORMAT = 1
-_TEXT_LIMIT = 100_000
+_TEXT_LIMIT = 40_000  # of two texts; in JSON a character has up to 12 bytes, and more than 1 MiB is not read
 
 
 class Outcome(StrEnum):

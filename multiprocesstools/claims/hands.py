@@ -41,7 +41,7 @@ class Hands:
     """The items that this instance is occupied with, and how it left others."""
 
     _entered: dict[str, Claim | None] = field(default_factory=dict)
-    _left: dict[tuple[str, int], Ended] = field(default_factory=dict)
+    _left: dict[str, dict[int, Ended]] = field(default_factory=dict)
     _owed: dict[str, tuple[Claim, Ended]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -71,17 +71,21 @@ class Hands:
     def remember(self, claim: Claim, ended: Ended) -> None:
         """The attempt is over for us, whether or not its ended-file can be written now."""
         with self._lock:
-            self._left[claim.slot.final, claim.attempt] = replace(ended, traceback="")
+            self._left.setdefault(claim.slot.final, {})[claim.attempt] = replace(ended, traceback="")
 
     def has_left(self, slot: Slot, attempt: int) -> Ended | None:
         with self._lock:
-            return self._left.get((slot.final, attempt))
+            return self._left.get(slot.final, {}).get(attempt)
+
+    def has_tried(self, slot: Slot) -> bool:
+        """Did this instance leave an attempt at the item?"""
+        with self._lock:
+            return slot.final in self._left
 
     def forget(self, slot: Slot) -> None:
         """The item is finished: how attempts at it were left does not matter any more."""
         with self._lock:
-            for key in [key for key in self._left if key[0] == slot.final]:
-                del self._left[key]
+            self._left.pop(slot.final, None)
 
     def owe(self, claim: Claim, ended: Ended) -> None:
         """The ended-file could not be written; it is tried again at each beat."""

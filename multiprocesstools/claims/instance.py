@@ -184,6 +184,12 @@ class Instance:
         """The files of one item, from a fresh listing of its directory."""
         return self.listing(slot.directory, disk).files(slot.name)
 
+    def stir(self, directory: str) -> None:
+        """Change a directory, so that this client asks the server when it lists it next."""
+        path = self.private(directory)
+        self.disk.create(path, b"")
+        self.disk.unlink(path)
+
     def copy(self) -> bytes:
         """The record as a claim holds it where it cannot be linked."""
         return record.encode(replace(self.record, beat=None))

@@ -116,6 +116,8 @@ def _publish_directory(me: Instance, staging: str, final: str, inode: int) -> Pu
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             return Published.LOST
         published = me.disk.look(final)
+        if error.errno == errno.EPERM and published is not None and me.disk.list(final):
+            return Published.LOST  # sshfs says EPERM for ENOTEMPTY
         if error.errno in ABSENT and published is not None:
             return Published.MINE if published.inode == inode else Published.LOST
         if error.errno in ABSENT:
@@ -146,9 +148,17 @@ def clear(me: Instance, slot: Slot, attempt: int, *, declared_over: bool = False
     claim only. What cannot be removed is litter for a sweep."""
     for number in range(attempt, 0, -1):
         if attempt > 1 or declared_over:
-            _remove(me, slot.retry(number))
-            _remove(me, slot.ended(number))
-        _remove(me, slot.claim(number))
+            _remove_name(me, slot.retry(number))
+            _remove_name(me, slot.ended(number))
+        _remove_name(me, slot.claim(number))
+
+
+def _remove_name(me: Instance, path: str) -> None:
+    """Remove a file that nobody needs any more. A folder was put there by somebody, and its content is not ours."""
+    try:
+        me.disk.unlink(path)
+    except OSError as error:
+        me.notice("litter", path=path, reason=str(error))
 
 
 def _remove(me: Instance, path: str) -> None:
@@ -171,6 +181,8 @@ def discard(me: Instance, path: str) -> None:
 
 def move_aside(me: Instance, slot: Slot, attempt: int, disk: Disk) -> None:
     """Move a half-written final away, to where the user can find it."""
+    while disk.look(slot.partial(attempt)) is not None:  # what is there is the user's
+        attempt += 1
     try:
         disk.rename(slot.final, slot.partial(attempt))
     except FileNotFoundError:

@@ -8,6 +8,8 @@ nothing and must be read from the record itself.
 """
 
 import json
+import math
+import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -18,6 +20,7 @@ from multiprocesstools.errors import BadName
 FORMAT = 1
 _HIGHEST_PID = 2**31 - 1
 _TAIL = '"}\n'
+_BEAT = re.compile("[0-9]{12} [0-9]{12}")
 
 
 class Unreadable(ValueError):
@@ -75,10 +78,9 @@ def decode(data: bytes) -> Record:
             raise Unreadable("not an object")
         if line["format"] != FORMAT:
             raise Unreadable(f"format {line['format']!r}")
-        check_name(line["name"])
         return Record(
-            id=_typed(line["id"], str), name=_typed(line["name"], str), number=_typed(line["number"], int),
-            identity=_identity(line), started=float(line["started"]), beat=_beat(_typed(line["beat"], str)),
+            id=_typed(line["id"], str), name=check_name(_typed(line["name"], str)), number=_typed(line["number"], int),
+            identity=_identity(line), started=_time(line["started"]), beat=_beat(_typed(line["beat"], str)),
         )  # fmt: skip
     except Unreadable:
         raise
@@ -99,8 +101,16 @@ def _identity(line: dict[str, Any]) -> Identity:
 def _beat(text: str) -> Beat | None:
     if not text:
         return None
+    if not _BEAT.fullmatch(text):
+        raise Unreadable(f"the beat {text[:40]!r}")
     count, seconds = text.split(" ")
     return Beat(int(count), int(seconds))
+
+
+def _time(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise Unreadable(f"{value!r} where a time is expected")
+    return float(value)
 
 
 def _typed(value: Any, kind: type) -> Any:

@@ -14,9 +14,10 @@ from multiprocesstools.errors import BadName
 
 NAME_LIMIT_BYTES = 255
 ID_CHARACTERS = 32
+MOST_ATTEMPTS = 9999  # as many as the names have room for
 _PREFIX = ".mpt-"
 _LONGEST_TOKEN = ID_CHARACTERS + len("-folder-9999")
-_OWN = re.compile(r"\.(?P<name>.+)\.(?P<kind>claim|ended|retry|partial)-(?P<attempt>[1-9][0-9]{0,8})", re.DOTALL)
+_OWN = re.compile(r"\.(?P<name>.+)\.(?P<kind>claim|ended|retry|partial)-(?P<attempt>[1-9][0-9]{0,3})", re.DOTALL)
 _SIGN = re.compile(r"\.(?P<name>.+)\.direct", re.DOTALL)
 _STAGING = re.compile(rf"\.mpt-(?P<owner>[0-9a-f]{{{ID_CHARACTERS}}})-(?P<rest>[a-z0-9-]+)\.(?P<name>.+)", re.DOTALL)
 PRIVATE_SUFFIX = "ended"
@@ -32,6 +33,8 @@ def check_name(name: str) -> str:
         raise BadName(name, "it must be a plain name inside its directory")
     if name.startswith((_PREFIX, ".multiprocesstools", ".chunk-")) or _OWN.fullmatch(name) or _SIGN.fullmatch(name):
         raise BadName(name, "the package uses such names itself")
+    if _STAGING.fullmatch(f".{name}.direct"):
+        raise BadName(name, "behind a dot, as its claims have it, it would be a staging file")
     longest = len(_PREFIX) + _LONGEST_TOKEN + 1 + len(encode_name(name))
     if longest > NAME_LIMIT_BYTES:
         raise BadName(name, f"with the parts that the package adds it has {longest} of {NAME_LIMIT_BYTES} bytes")
@@ -101,6 +104,11 @@ class Files:
     def highest(self) -> int:
         """The highest attempt, 0 if there was none."""
         return max(max(self.claims, default=0), max(self.ended, default=0))
+
+    @property
+    def has_gap(self) -> bool:
+        """Does an attempt follow one without an end? Then the listing has overlapped both: the end is made before."""
+        return any(attempt not in self.ended for attempt in range(self.last_retry + 1, self.highest))
 
     @property
     def last_retry(self) -> int:

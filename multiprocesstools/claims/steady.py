@@ -3,7 +3,7 @@
 A server that restarts, a soft mount or a failing-over network answers EIO or ETIMEDOUT to an operation that may or may
 not have run. Guarantee: such an operation is tried again until it answers or `patience_seconds` have passed since its
 first error; then the error is raised. Condition: every verb may run twice. Exclusive ones then answer "exists"
-although they had succeeded, which the claim protocol recognises by identity. `sync` is never repeated, because a
+although they had succeeded, which the claim protocol recognises or survives. `sync` is never repeated, because a
 second fsync after a failed one says "fine" of data that are lost.
 """
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from multiprocesstools.claims.ended import COUNTED, Ended, Outcome
-from multiprocesstools.claims.slots import Files
+from multiprocesstools.claims.slots import MOST_ATTEMPTS, Files
 
 MOST_INTERRUPTIONS = 10
 
@@ -52,15 +52,19 @@ def needed_attempts(files: Files) -> list[int]:
 
 
 def decide(files: Files, ended: Mapping[int, Ended], max_attempts: int) -> Finding:
-    """The state by the names of one listing. `ended` holds the content of the attempts in `needed_attempts`."""
+    """The state by the names of one listing. `ended` holds the content of the attempts in `needed_attempts`, as far
+    as they were found: a last end that is listed and not there was removed since, as those of finished items are, and
+    whoever looks at the claim finds that out."""
     highest = files.highest
     if files.done:
         return Finding(State.DONE, highest)
     if not highest:
         return Finding(State.FREE)
-    if highest not in files.ended:
+    if highest not in files.ended or (highest > files.last_retry and highest not in ended):
         return Finding(State.CLAIMED, highest)
     last = ended.get(highest)
+    if highest >= MOST_ATTEMPTS:  # nobody tries that often: these files were planted
+        return Finding(State.FAILED, highest, last)
     if is_set_aside(ended, files.last_retry, max_attempts):
         return Finding(State.FAILED, highest, last)
     if last is not None and last.outcome is Outcome.SKIPPED and highest > files.last_retry:

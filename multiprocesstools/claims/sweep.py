@@ -9,11 +9,11 @@ The decisions (`_Pass`) are taken per directory from one listing; the record of 
 directory holds anything of it any more.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from multiprocesstools.claims.claim import declare_over
-from multiprocesstools.claims.direct import placeholder_owner
+from multiprocesstools.claims.direct import placeholder_final, placeholder_owner
 from multiprocesstools.claims.disk import ABSENT
 from multiprocesstools.claims.instance import Instance
 from multiprocesstools.claims.peers import Sight, Verdict
@@ -94,8 +94,14 @@ class _Pass:
             verdict = self._me.peers.judge_claim(path)
             found[path] = verdict
             if verdict.owner is not None and not entry.name.startswith("."):
-                self._sights[verdict.owner.id] = verdict
+                self._note_sight(verdict.owner, verdict)
         return found
+
+    def _note_sight(self, owner: Record, verdict: Verdict) -> None:
+        """Of two records with one id one is forged: what has that id goes only if both owners are gone."""
+        known = self._sights.get(owner.id)
+        if known is None or known.sight is Sight.GONE or self._me.is_here(owner.identity):
+            self._sights[owner.id] = verdict
 
     def sweep_records(self, records: dict[str, Verdict]) -> None:
         """Remove the records of the gone, unless something of theirs could not be removed."""
@@ -183,20 +189,30 @@ class _Pass:
         is_item = staged.name != PRIVATE_SUFFIX and listing.directory not in self._parts
         done = is_item and listing.is_done(staged.name)
         if self._counts_as_gone(verdict) or (done and verdict.sight is Sight.SILENT):
-            self._remove(path)
+            self._remove(path, self._me.disk.remove_tree)
         else:
             self._wait(path, verdict, "a staging file")
 
     def sweep_placeholder(self, path: str) -> None:
-        """A placeholder of direct mode, if it is ours and its owner is gone."""
+        """A placeholder of direct mode goes with its gone owner, or with its finished item when the owner is silent."""
         try:
-            data = self._me.disk.read(path)
+            data = self._me.disk.read(path) or b""
         except OSError:
             return
-        owner = placeholder_owner(data) if data is not None else ""
+        owner = placeholder_owner(data)
+        if not owner or owner == self._me.record.id:
+            return
         verdict = self._sight_of(owner)
-        if owner and self._counts_as_gone(verdict):
+        if self._counts_as_gone(verdict) or (verdict.sight is Sight.SILENT and self._is_of_done_item(path, data)):
             self._remove(path)
+        else:
+            self._wait(path, verdict, "a placeholder")
+
+    def _is_of_done_item(self, path: str, data: bytes) -> bool:
+        try:
+            return self._me.listing(path.rpartition("/")[0]).is_done(placeholder_final(data))
+        except OSError:
+            return False
 
     # -- effects
 
@@ -217,10 +233,11 @@ class _Pass:
             return f"{whose}, silent for {verdict.silent_seconds:.0f} s"
         return f"{whose}, of which it is not known whether it lives"
 
-    def _remove(self, path: str) -> None:
+    def _remove(self, path: str, remove: Callable[[str], object] | None = None) -> None:
+        """Only a staging file may be a folder; whoever made another one keeps its content."""
         if not self._dry_run:
             try:
-                self._me.disk.remove_tree(path)
+                (remove or self._me.disk.unlink)(path)
             except OSError as error:
                 self.report.unreadable.append(f"{path}: {error.strerror}")
                 return

@@ -1,20 +1,24 @@
 """Creating a file whole: by way of a private file and a link, so that nobody ever meets it half written.
 
 Guarantee: the target is created exclusively, once, with its whole content; True only if it is ours, also when the reply
-to the link was lost. Condition: the disk links. Without links the file is created and then written.
+to the link was lost. Condition: the disk links. Without links the caller chooses what is kept: exclusive (the file is
+created and then written) or whole (it is renamed into its place after a look).
 """
 
 from collections.abc import Callable
 
-from multiprocesstools.claims.disk import PASSING, UNLINKABLE, Disk, HalfCreated
+from multiprocesstools.claims.disk import ABSENT, PASSING, UNLINKABLE, Disk, HalfCreated
 
 _MOST_PRIVATE_NAMES = 4
 
 
-def create_whole(disk: Disk, path: str, data: bytes, private: Callable[[], str], *, durable: bool = True) -> bool:
+def create_whole(
+    disk: Disk, path: str, data: bytes, private: Callable[[], str], *, durable: bool = True, exclusive: bool = True
+) -> bool:
     """Create `path` with its whole content at once, by way of a file whose name `private` gives. False: it exists.
 
-    Without hard links it is created and then written, and a reader may meet it half written.
+    Without hard links it is created and then written, and a reader may meet it half written; with `exclusive=False` it
+    is always whole there, but it replaces a file that somebody else makes at that very moment.
     """
     source = _create_private(disk, data, private, durable)
     try:
@@ -24,9 +28,41 @@ def create_whole(disk: Disk, path: str, data: bytes, private: Callable[[], str],
     except OSError as error:
         if error.errno not in UNLINKABLE:
             raise
-        return _create_in_place(disk, path, data)
+        return _create_in_place(disk, path, data) if exclusive else _rename_if_free(disk, source, path, data)
     finally:
         _remove_private(disk, source)
+    return True
+
+
+def replace_whole(disk: Disk, path: str, data: bytes, private: Callable[[], str]) -> None:
+    """Create `path`, or replace it: whoever reads it meets the whole of one content or of the other."""
+    source = _create_private(disk, data, private, True)
+    try:
+        _rename(disk, source, path, data)
+    except BaseException:
+        _remove_private(disk, source)
+        raise
+
+
+def _rename(disk: Disk, source: str, path: str, data: bytes) -> None:
+    try:
+        disk.rename(source, path)
+    except OSError as error:
+        if error.errno not in ABSENT or not _holds(disk, path, data):
+            raise  # otherwise it had been renamed, and the reply was lost
+
+
+def _holds(disk: Disk, path: str, data: bytes) -> bool:
+    try:
+        return disk.read(path, len(data)) == data
+    except OSError:
+        return False  # a larger file, or none that can be read
+
+
+def _rename_if_free(disk: Disk, source: str, path: str, data: bytes) -> bool:
+    if disk.look(path) is not None:
+        return False
+    _rename(disk, source, path, data)
     return True
 
 

@@ -17,7 +17,7 @@ from multiprocesstools.claims.slots import Slot
 from multiprocesstools.claims.survey import State
 from multiprocesstools.errors import RunDirectoryUnusable
 from tests.claims.conftest import World
-from tests.disks import Faulty, OnlyWithinDirectories, fail_once
+from tests.disks import Faulty, OnlyWithinDirectories, fail_once, fill, make_room
 
 KINDS = {"links": PosixDisk, "copies": OnlyWithinDirectories}
 
@@ -142,19 +142,21 @@ def test_a_zombie_that_is_first_counts_and_the_heir_loses(world: World) -> None:
 
 
 @pytest.mark.parametrize("error", [FileExistsError(errno.EEXIST, "x"), OSError(errno.EIO, "x")], ids=["EEXIST", "EIO"])
-def test_a_claim_whose_reply_was_lost_is_recognised(world: World, error: OSError) -> None:
+@pytest.mark.parametrize("verb", ["link", "create"], ids=["linked", "copied"])
+def test_an_own_claim_that_nobody_has_in_hand_is_dropped_and_the_next_attempt_made(
+    world: World, verb: str, error: OSError
+) -> None:
+    """The reply to its creation was lost."""
     disk = Faulty()
     me = world.join(disk)
-    fail_once(disk, "link", error, moment="after")
-    assert won(take(me, world.slot())).attempt == 1
-
-
-def test_a_copied_claim_whose_reply_was_lost_is_recognised(world: World) -> None:
-    disk = Faulty()
-    me = world.join(disk)
-    me.copies.add(world.slot().directory)
-    fail_once(disk, "create", FileExistsError(errno.EEXIST, "x"), moment="after")
-    assert won(take(me, world.slot())).attempt == 1
+    if verb == "create":
+        me.copies.add(world.slot().directory)
+    fail_once(disk, verb, error, moment="after")
+    claim = won(take(me, world.slot()))
+    assert claim.attempt == 2
+    assert decode(Path(world.slot().ended(1)).read_bytes()).outcome is Outcome.DROPPED
+    assert publish(me, claim, write(me, claim)) is Published.MINE
+    assert world.hidden() == []
 
 
 @pytest.mark.parametrize("error", [FileExistsError(errno.EEXIST, "x"), OSError(errno.EIO, "x")], ids=["EEXIST", "EIO"])
@@ -213,10 +215,23 @@ def test_a_claim_that_was_overlooked_after_a_lost_reply_is_declared_over(world: 
 def test_a_full_disk_at_the_claim_is_raised(world: World) -> None:
     disk = Faulty()
     me = world.join(disk)
-    fail_once(disk, "link", OSError(errno.ENOSPC, "full"))
+    fill(disk, lambda path: ".claim-" in path)
     with pytest.raises(OSError, match="full"):
         take(me, world.slot())
+    make_room(disk)
     assert won(take(me, world.slot())).attempt == 1
+
+
+def test_where_a_record_has_no_room_for_one_more_name_the_claim_is_a_copy(world: World) -> None:
+    """GlusterFS on ext4 says ENOSPC to the 47th link."""
+    disk = Faulty()
+    me = world.join(disk)
+    fail_once(disk, "link", OSError(errno.ENOSPC, "full"))
+    claim = won(take(me, world.slot()))
+    assert os.stat(world.slot().claim(1)).st_ino != me.inode
+    assert publish(me, claim, write(me, claim)) is Published.MINE
+    won(take(me, world.slot("b")))
+    assert os.stat(world.slot("b").claim(1)).st_ino == me.inode
 
 
 @pytest.mark.parametrize("verb", ["sync", "link"])
@@ -504,7 +519,7 @@ def test_a_torn_claim_after_a_passing_error_is_dropped_and_not_died(world: World
     assert decode(Path(world.slot().ended(1)).read_bytes()).outcome is Outcome.DROPPED
 
 
-def test_a_claim_that_only_a_stale_listing_still_shows_is_made_anew_and_the_item_found_done(world: World) -> None:
+def test_an_old_listing_is_not_believed_for_ever(world: World) -> None:
     """An NFS client may repeat an old listing; a change in the directory by this very client ends that."""
     disk = Faulty()
     owner, me = world.join(), world.join(disk)
@@ -512,7 +527,7 @@ def test_a_claim_that_only_a_stale_listing_still_shows_is_made_anew_and_the_item
     old = disk.list(world.slot().directory)
     assert publish(owner, claim, write(owner, claim)) is Published.MINE
     fresh, changed = disk.list, []
-    disk.hook = lambda moment, verb, arguments: changed.append(1) if verb == "link" and moment == "after" else None
+    disk.hook = lambda moment, verb, arguments: changed.append(1) if verb == "create" and moment == "after" else None
     disk.list = lambda directory: fresh(directory) if changed else old  # type: ignore[method-assign]
     assert refused(take(me, world.slot(), me.look(world.slot()))) is State.DONE
     assert world.hidden() == []

@@ -16,7 +16,7 @@ from multiprocesstools.claims.publish import Published, publish
 from multiprocesstools.claims.survey import State
 from multiprocesstools.errors import ClaimLost
 from tests.claims.conftest import World
-from tests.disks import Faulty, WithoutLinks, fail_once
+from tests.disks import Faulty, WithoutLinks, fail_once, fill, make_room
 
 
 def begin(world: World, me: Instance, temp: str = "a.tmp") -> Claim:
@@ -145,9 +145,10 @@ def test_no_room_at_the_beginning_gives_the_item_back(world: World, what: str) -
     claim = take(me, world.slot(), in_place=True)
     assert isinstance(claim, Claim)
     wanted = {"placeholder": "a.tmp", "sign": ".direct"}[what]
-    fail_once(disk, "link", OSError(errno.ENOSPC, "full"), when=lambda source, target: target.endswith(wanted))
+    fill(disk, lambda path: path.endswith(wanted))
     with pytest.raises(OSError, match="full"):
         direct.begin(me, claim, str(world.root / "out" / "a.tmp"))
+    make_room(disk)
     assert not me.hands.claims()
     assert not (world.root / "out" / "a.tmp").exists()
     assert begin(world, me).attempt == 2
@@ -197,10 +198,10 @@ def test_what_is_looked_at_while_it_is_published_is_not_lost(world: World) -> No
     assert not claim.lost
 
 
-def test_a_placeholder_that_could_not_be_written_is_removed_again(world: World) -> None:
+def test_a_placeholder_that_could_not_be_written_leaves_nothing_and_is_tried_again(world: World) -> None:
     class Half(WithoutLinks):
         def create(self, path: str, data: bytes, *, durable: bool = False) -> None:
-            if path.endswith("a.tmp") and not torn:
+            if b"placeholder" in data and not torn:
                 torn.append(path)
                 Path(path).touch()
                 raise HalfCreated(errno.ENOSPC, "full", path)
@@ -212,4 +213,14 @@ def test_a_placeholder_that_could_not_be_written_is_removed_again(world: World) 
     assert isinstance(claim, Claim)
     with pytest.raises(OSError, match="full"):
         direct.begin(me, claim, str(world.root / "out" / "a.tmp"))
+    assert torn and not os.path.exists(torn[0]) and not os.path.exists(world.root / "out" / "a.tmp")
     assert begin(world, me).attempt == 2
+
+
+def test_without_links_the_placeholder_of_another_program_is_not_replaced(world: World) -> None:
+    foreign = world.root / "out" / "a.tmp"
+    foreign.touch()
+    me = world.join(WithoutLinks())
+    claim = take(me, world.slot(), in_place=True)
+    assert isinstance(claim, Claim) and not direct.begin(me, claim, str(foreign))
+    assert foreign.read_bytes() == b""

@@ -7,17 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from multiprocesstools.claims.disk import Disk, PosixDisk
+from multiprocesstools.claims.disk import UNLINKABLE, Disk, PosixDisk
 from multiprocesstools.claims.steady import SteadyDisk
 from multiprocesstools.claims.whole import same_file
 from multiprocesstools.clock import SystemClock
 from tests.disks import Faulty, OnlyWithinDirectories
+from tests.proof.clients import Ways
+from tests.proof.disk import AtOnce
+from tests.proof.server import start
 
 DISKS: dict[str, Callable[[], Disk]] = {
     "posix": PosixDisk,
     "steady": lambda: SteadyDisk(PosixDisk(), SystemClock(), 1.0),
     "faulty": Faulty,
     "within directories": OnlyWithinDirectories,
+    "simulated": lambda: AtOnce(start()).disk(),
+    "simulated, forgetful clients": lambda: AtOnce(start(), Ways(stale=True, ageing=True, torn=True)).disk(),
 }
 
 
@@ -26,16 +31,29 @@ def disk(request: pytest.FixtureRequest) -> Disk:
     return DISKS[request.param]()
 
 
-def test_create_writes_the_whole_content_and_refuses_an_existing_name(disk: Disk, tmp_path: Path) -> None:
-    path = str(tmp_path / "a")
+@pytest.fixture
+def root(disk: Disk, tmp_path: Path) -> str:
+    """An empty directory on the disk."""
+    path = f"{tmp_path}/root"
+    disk.make_directory(path)
+    return path
+
+
+def test_create_writes_the_whole_content_and_refuses_an_existing_name(disk: Disk, root: str) -> None:
+    path = f"{root}/a"
     disk.create(path, b"one", durable=True)
     with pytest.raises(FileExistsError):
         disk.create(path, b"two")
     assert disk.read(path) == b"one"
 
 
-def test_link_gives_a_second_name_and_refuses_an_existing_one(disk: Disk, tmp_path: Path) -> None:
-    one, two = str(tmp_path / "a"), str(tmp_path / "b")
+def test_nothing_is_made_in_a_directory_that_is_missing(disk: Disk, root: str) -> None:
+    with pytest.raises(FileNotFoundError):
+        disk.create(f"{root}/missing/a", b"")
+
+
+def test_link_gives_a_second_name_and_refuses_an_existing_one(disk: Disk, root: str) -> None:
+    one, two = f"{root}/a", f"{root}/b"
     disk.create(one, b"x")
     disk.link(one, two)
     assert same_file(disk, one, two)
@@ -45,66 +63,131 @@ def test_link_gives_a_second_name_and_refuses_an_existing_one(disk: Disk, tmp_pa
     assert stamp is not None and stamp.links == 2
 
 
-def test_linking_what_is_missing_says_so(disk: Disk, tmp_path: Path) -> None:
+def test_linking_what_is_missing_says_so(disk: Disk, root: str) -> None:
     with pytest.raises(FileNotFoundError):
-        disk.link(str(tmp_path / "missing"), str(tmp_path / "b"))
+        disk.link(f"{root}/missing", f"{root}/b")
 
 
-def test_what_is_missing_is_an_answer(disk: Disk, tmp_path: Path) -> None:
-    path = str(tmp_path / "missing")
+def test_a_directory_has_no_second_name(disk: Disk, root: str) -> None:
+    disk.make_directory(f"{root}/folder")
+    with pytest.raises(OSError) as caught:
+        disk.link(f"{root}/folder", f"{root}/b")
+    assert caught.value.errno in UNLINKABLE
+
+
+def test_what_is_missing_is_an_answer(disk: Disk, root: str) -> None:
+    path = f"{root}/missing"
     assert disk.look(path) is None
     assert disk.read(path) is None
     assert disk.unlink(path) is False
     disk.remove_tree(path)
-    with pytest.raises(FileNotFoundError):
-        disk.list(path)
+    for verb in (disk.list, disk.sync, disk.keep):
+        with pytest.raises(FileNotFoundError):
+            verb(path)
 
 
-def test_unlink_says_whether_it_removed_something(disk: Disk, tmp_path: Path) -> None:
-    path = str(tmp_path / "a")
-    disk.create(path, b"")
-    assert disk.unlink(path) is True
-    assert disk.look(path) is None
+def test_unlink_says_whether_it_removed_something(disk: Disk, root: str) -> None:
+    disk.create(f"{root}/a", b"")
+    assert disk.unlink(f"{root}/a") is True
+    assert disk.look(f"{root}/a") is None
 
 
-def test_listing_shows_names_and_inodes(disk: Disk, tmp_path: Path) -> None:
-    disk.create(str(tmp_path / "a"), b"")
-    (tmp_path / "folder").mkdir()
-    entries = {entry.name: entry for entry in disk.list(str(tmp_path))}
+def test_a_file_lives_as_long_as_it_has_a_name(disk: Disk, root: str) -> None:
+    disk.create(f"{root}/a", b"x")
+    disk.link(f"{root}/a", f"{root}/b")
+    disk.unlink(f"{root}/a")
+    assert disk.read(f"{root}/b") == b"x"
+
+
+def test_unlink_refuses_a_directory_and_remove_tree_takes_it_with_its_content(disk: Disk, root: str) -> None:
+    disk.make_directory(f"{root}/folder/inner")
+    disk.create(f"{root}/folder/inner/a", b"")
+    with pytest.raises(IsADirectoryError):
+        disk.unlink(f"{root}/folder")
+    disk.remove_tree(f"{root}/folder")
+    assert disk.list(root) == []
+
+
+def test_listing_shows_names_and_inodes(disk: Disk, root: str) -> None:
+    disk.create(f"{root}/a", b"")
+    disk.make_directory(f"{root}/folder/inner")
+    disk.make_directory(f"{root}/folder")
+    entries = {entry.name: entry for entry in disk.list(root)}
+    stamp = disk.look(f"{root}/a")
     assert entries.keys() == {"a", "folder"}
-    assert entries["a"].inode() == os.lstat(tmp_path / "a").st_ino
-    assert entries["folder"].is_dir(follow_symlinks=False)
+    assert stamp is not None and entries["a"].inode() == stamp.inode
+    assert entries["folder"].is_dir(follow_symlinks=False) and not entries["a"].is_dir(follow_symlinks=False)
+    assert entries["a"].is_file(follow_symlinks=False) and not entries["a"].is_symlink()
 
 
-def test_a_directory_is_not_renamed_onto_one_with_content(disk: Disk, tmp_path: Path) -> None:
+def test_a_file_that_is_renamed_replaces_another_and_is_itself_gone(disk: Disk, root: str) -> None:
+    disk.create(f"{root}/new", b"new")
+    disk.create(f"{root}/old", b"old")
+    disk.rename(f"{root}/new", f"{root}/old")
+    assert disk.read(f"{root}/old") == b"new"
+    assert [entry.name for entry in disk.list(root)] == ["old"]
+    with pytest.raises(FileNotFoundError):
+        disk.rename(f"{root}/new", f"{root}/other")
+
+
+def test_a_directory_is_renamed_with_its_content_onto_an_empty_one(disk: Disk, root: str) -> None:
+    disk.make_directory(f"{root}/new")
+    disk.create(f"{root}/new/a", b"x")
+    disk.make_directory(f"{root}/old")
+    disk.rename(f"{root}/new", f"{root}/old")
+    assert disk.read(f"{root}/old/a") == b"x"
+    assert disk.look(f"{root}/new") is None
+
+
+def test_a_directory_is_not_renamed_onto_one_with_content(disk: Disk, root: str) -> None:
     for name in ("new", "old"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / name).touch()
+        disk.make_directory(f"{root}/{name}")
+        disk.create(f"{root}/{name}/{name}", b"")
     with pytest.raises(OSError) as caught:
-        disk.rename(str(tmp_path / "new"), str(tmp_path / "old"))
+        disk.rename(f"{root}/new", f"{root}/old")
     assert caught.value.errno in (errno.ENOTEMPTY, errno.EEXIST)
-    assert os.listdir(tmp_path / "old") == ["old"]
+    assert [entry.name for entry in disk.list(f"{root}/old")] == ["old"]
 
 
-def test_a_kept_file_is_rewritten_in_place(disk: Disk, tmp_path: Path) -> None:
-    path = str(tmp_path / "a")
+def test_files_and_directories_do_not_replace_each_other(disk: Disk, root: str) -> None:
+    disk.make_directory(f"{root}/folder")
+    disk.create(f"{root}/a", b"")
+    with pytest.raises(IsADirectoryError):
+        disk.rename(f"{root}/a", f"{root}/folder")
+    with pytest.raises(NotADirectoryError):
+        disk.rename(f"{root}/folder", f"{root}/a")
+    with pytest.raises(OSError):
+        disk.read(f"{root}/folder")
+
+
+def test_a_kept_file_is_rewritten_in_place(disk: Disk, root: str) -> None:
+    path = f"{root}/a"
     disk.create(path, b"beat 0000 end")
+    disk.link(path, f"{root}/b")
     kept = disk.keep(path)
-    stamp = kept.write(5, b"0001")
+    stamp, found = kept.write(5, b"0001"), disk.look(path)
     kept.close()
-    assert disk.read(path) == b"beat 0001 end"
-    assert stamp.inode == os.stat(path).st_ino
+    assert disk.read(f"{root}/b") == b"beat 0001 end"
+    assert found is not None and (stamp.inode, stamp.links) == (found.inode, 2)
 
 
-def test_sync_takes_files_and_whole_directories_and_nothing_else(disk: Disk, tmp_path: Path) -> None:
-    (tmp_path / "d" / "inner").mkdir(parents=True)
-    (tmp_path / "d" / "inner" / "f").touch()
+def test_sync_takes_files_and_whole_directories(disk: Disk, root: str) -> None:
+    disk.make_directory(f"{root}/d/inner")
+    disk.create(f"{root}/d/inner/f", b"x")
+    assert disk.sync(f"{root}/d").kind == "directory"
+    assert disk.sync(f"{root}/d/inner/f").kind == "file"
+
+
+# -- what only a real disk can meet
+
+
+def test_sync_leaves_links_alone_and_refuses_what_is_neither_file_nor_directory(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
     (tmp_path / "d" / "dangling").symlink_to("nowhere")
-    assert disk.sync(str(tmp_path / "d")).kind == "directory"
-    assert disk.sync(str(tmp_path / "d" / "inner" / "f")).kind == "file"
+    assert PosixDisk().sync(str(tmp_path / "d")).kind == "directory"
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="neither a regular file nor a directory"):
-        disk.sync(str(tmp_path / "pipe"))
+        PosixDisk().sync(str(tmp_path / "pipe"))
 
 
 def test_reading_refuses_links_pipes_directories_and_too_much(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from multiprocesstools.claims.disk import Disk, HalfCreated, PosixDisk
-from multiprocesstools.claims.whole import create_whole
+from multiprocesstools.claims.whole import create_whole, replace_whole
 from tests.disks import Faulty, WithoutLinks, fail_once
 
 
@@ -50,3 +50,34 @@ def test_no_room_for_the_private_file_is_raised_and_leaves_nothing(tmp_path: Pat
     with pytest.raises(OSError, match="full"):
         create_whole(disk, str(tmp_path / "a"), b"one", lambda: str(tmp_path / "p"))
     assert os.listdir(tmp_path) == []
+
+
+def test_without_links_a_file_that_need_not_exclude_is_never_met_half_written(tmp_path: Path) -> None:
+    class Watched(WithoutLinks):
+        def create(self, path: str, data: bytes, *, durable: bool = False) -> None:
+            assert path != target
+            super().create(path, data, durable=durable)
+
+    disk, target = Watched(), str(tmp_path / "a")
+    private = lambda: str(tmp_path / "private")  # noqa: E731
+    assert create_whole(disk, target, b"one", private, exclusive=False)
+    assert not create_whole(disk, target, b"two", private, exclusive=False)
+    assert disk.read(target) == b"one"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_replacement_whose_reply_was_lost_is_recognised(tmp_path: Path) -> None:
+    disk, target = Faulty(), str(tmp_path / "a")
+    fail_once(disk, "rename", FileNotFoundError(errno.ENOENT, "renamed already"), moment="after")
+    replace_whole(disk, target, b"one", lambda: str(tmp_path / "private"))
+    assert disk.read(target) == b"one"
+
+
+def test_a_replacement_that_failed_is_raised_and_leaves_no_private_file(tmp_path: Path) -> None:
+    disk, target = Faulty(), tmp_path / "a"
+    target.write_bytes(b"earlier")
+    fail_once(disk, "rename", FileNotFoundError(errno.ENOENT, "gone"))
+    with pytest.raises(FileNotFoundError):
+        replace_whole(disk, str(target), b"one", lambda: str(tmp_path / "private"))
+    assert target.read_bytes() == b"earlier"
+    assert os.listdir(tmp_path) == ["a"]

@@ -5,6 +5,7 @@ process that brought it up has ended, however that ended. It needs root and the 
 """
 
 import contextlib
+import itertools
 import os
 import shlex
 import shutil
@@ -60,6 +61,11 @@ class Running:
     def runs(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def output(self) -> str:
+        """What it has written to its standard output so far."""
+        return self._read()[0]
+
     def wait(self, timeout: float) -> Finished:
         """What it has done, once it has ended; LabError, with its output so far, if it has not by then."""
         try:
@@ -87,10 +93,11 @@ class NfsLab:
 
     def __init__(self, nodes: int, version: str, *, bind: Sequence[Path] = (), lease_seconds: int = 15) -> None:
         self.nodes = tuple(f"n{i}" for i in range(1, nodes + 1))
-        self.version = version
+        self.version, self.lease_seconds = version, lease_seconds
         # Short on purpose: the path of a socket, 107 bytes at most, is made from it.
         self.directory = Path(tempfile.mkdtemp(prefix="nfs-lab-"))
         self._processes: list[Running] = []
+        self._numbers = itertools.count()
         self._environment = {
             **os.environ,
             "LAB_DIR": str(self.directory),
@@ -117,6 +124,11 @@ class NfsLab:
     def up(self) -> None:
         self._lab("up", str(len(self.nodes)), timeout=180)
 
+    def assert_lease(self) -> None:
+        """The server keeps the lease that was asked for: one outside 10 … 3600 s leaves it as it was, 90 s."""
+        said = self.run("server", "cat /proc/fs/nfsd/nfsv4leasetime").check().output
+        assert float(said) == self.lease_seconds, f"the server keeps a lease of {said.strip()} s"
+
     def down(self) -> None:
         """Nothing of the lab is left; harmless when it is down."""
         for process in self._processes:
@@ -128,7 +140,8 @@ class NfsLab:
     def start(self, node: str, command: str | Sequence[str | Path]) -> Running:
         """Start a command on a node; a sequence is quoted, a string is for bash. The checkout can be imported there."""
         text = command if isinstance(command, str) else shlex.join(map(str, command))
-        output, errors = (self.directory / f"{len(self._processes)}.{name}" for name in ("output", "errors"))
+        number = next(self._numbers)  # threads may start commands at the same time
+        output, errors = (self.directory / f"{number}.{name}" for name in ("output", "errors"))
         with output.open("wb") as stdout, errors.open("wb") as stderr:
             process = subprocess.Popen(
                 [SCRIPT, "exec", "-e", f"PYTHONPATH={CHECKOUT}", node, text],

@@ -70,6 +70,7 @@ def run(connection: socket.socket, request: dict[str, Any]) -> int | None:
     kinds = {process.stdout.fileno(): b"o", process.stderr.fileno(): b"e"}
     try:
         while kinds:
+            ended = process.poll() is not None  # asked first: what it wrote before its end is readable then
             readable, _, _ = select.select([*kinds, connection.fileno()], [], [], 0.5)
             if connection.fileno() in readable:
                 raise ConnectionError("the client has gone")
@@ -79,7 +80,7 @@ def run(connection: socket.socket, request: dict[str, Any]) -> int | None:
                     send(connection, kinds[descriptor], data)
                 else:
                     del kinds[descriptor]
-            if not readable and process.poll() is not None:
+            if ended and not readable:
                 break  # a grandchild still holds the pipe
     except OSError:
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,1 @@
+"""Properties: what holds for every name, every file content and every template, tried with many of them."""
