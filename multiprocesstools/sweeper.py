@@ -73,10 +73,9 @@ def _is_clean(report: Report) -> bool:
 def _pass(run: Run, me: Instance, *, force: bool = False, dry_run: bool = False) -> Report:
     plans = Plans(run)
     directories, parts = plans.directories(), plans.directories_of_parts()
-    known = set(directories)
-    placeholders = {path for path in _placeholders(run) if os.path.dirname(path) in known}
+    placeholders = _placeholders(run, directories)
     report = sweep(me, run.instances, directories, placeholders=placeholders, parts=parts, force=force, dry_run=dry_run)
-    own = [directory for directory in (run.home, run.plans, run.directory) if directory not in known]
+    own = [directory for directory in (run.home, run.plans, run.directory) if directory not in directories]
     _sweep_private(run, own, report, force=force, dry_run=dry_run)
     return report
 
@@ -109,20 +108,27 @@ def _sweep_private_file(run: Run, path: str, owner: Identity, report: Report, *,
         report.unreadable.append(f"{path}: {error.strerror}")
 
 
-def _placeholders(run: Run) -> set[str]:
-    """The placeholders that journals know of, and that were not removed by their owner as far as these know."""
+def _placeholders(run: Run, directories: Iterable[str]) -> set[str]:
+    """What is still there in these directories of the placeholders that journals know of.
+
+    That a journal says how the attempt ended does not mean that its placeholder could be removed.
+    """
     found: set[str] = set()
     for entry in run.disk.list(run.logs):
         if entry.name.endswith(".jsonl"):
-            open_ones: dict[str, str] = {}
-            for event in read_journal(f"{run.logs}/{entry.name}"):
-                item, path = event.get("item"), event.get("path")
-                if event["event"] == "placeholder" and isinstance(item, str) and _is_path(path):
-                    open_ones[item] = path
-                elif event["event"] in ("done", "dropped", "lost") and isinstance(item, str):
-                    open_ones.pop(item, None)
-            found.update(open_ones.values())
-    return found
+            events = read_journal(f"{run.logs}/{entry.name}")
+            found.update(
+                path for event in events if event["event"] == "placeholder" and _is_path(path := event.get("path"))
+            )
+    folders = {os.path.dirname(path) for path in found}.intersection(directories)
+    return {path for folder in folders for name in _names(run, folder) if (path := f"{folder}/{name}") in found}
+
+
+def _names(run: Run, directory: str) -> list[str]:
+    try:
+        return [entry.name for entry in run.disk.list(directory)]
+    except OSError:
+        return []  # the sweep of the directory says so
 
 
 def _is_path(path: object) -> TypeGuard[str]:

@@ -164,8 +164,9 @@ def test_the_items_of_a_killed_node_are_finished_by_the_others_after_patience(la
     items = 300
     common = ("--items", items, "--sleep", 0.02)
     doomed = start_loop(lab, "n2", "killed", *common, "--hold-at", 20)
+    wait_for_starts(lab, "killed", 20, "n2")  # before the others, who might leave it too little
     others = [start_loop(lab, node, "killed", *common) for node in ("n1", "n3", "n4")]
-    wait_for_starts(lab, "killed", 20, "n2")
+    wait_for_starts(lab, "killed", 1, "n1", "n3", "n4")
     try:
         killed = time.monotonic()
         lab.kill("n2")
@@ -183,7 +184,8 @@ def test_the_items_of_a_killed_node_are_finished_by_the_others_after_patience(la
     run.assert_all_done(items)
     assert run.ends == dict.fromkeys(range(items), 1)
     assert run.starts - run.ends == {held: 1}, "an item whose owner lived was worked on twice"
-    assert len(run.events("taken over")) == 1
+    # Two may write the end of one attempt: the second when the first has done the item and cleared up already.
+    assert {(line["item"], line["attempt"]) for line in run.events("taken over")} == {(f"{held}.txt", 1)}
     assert [name for name in run.litter if name.startswith(".mpt-")], "the dead node left no staging file to clean up"
 
     assert run.records_of("n2"), "the dead node's record cannot be seen"
@@ -218,8 +220,8 @@ def test_clocks_that_are_an_hour_off_and_jump_change_nothing(lab: NfsLab, tmp_pa
     common = ("--items", items, "--sleep", 0.02)
     with lab.skewed({"n2": HOUR_SECONDS, "n3": -HOUR_SECONDS}):
         loops = [start_loop(lab, node, "clocks", *common, "--hold-at", 15) for node in ("n2", "n3")]
+        wait_for_starts(lab, "clocks", 15, "n2", "n3")  # before the others, who might leave them too little
         loops += [start_loop(lab, node, "clocks", *common) for node in ("n1", "n4")]
-        wait_for_starts(lab, "clocks", 15, "n2", "n3")
         with lab.skewed({"n2": -2 * HOUR_SECONDS, "n3": 2 * HOUR_SECONDS}):
             wait_until(
                 lambda: count(lab, "clocks", "end", *lab.nodes) == items - 2, 30, "only the two held items are left"

@@ -111,11 +111,10 @@ class Instance:
                 if error.errno in ABSENT:  # NFS: another client has removed the record
                     self._look_for_record()
                 return False
-        self.inode, self.last_beat = stamp.inode, began
-        if self.overdue():  # the write itself hung: others may have seen nothing, or this beat long ago
+        if self.overdue():  # late, or the write itself hung: others may have seen nothing since the beat before
             self._warn_of_loss()
-        else:
-            self._warned = False
+        self.inode, self.last_beat = stamp.inode, began
+        self._warned = self.overdue()
         if stamp.links <= len(self.hands.claims()) or self._beats % _LOOK_FOR_RECORD_EVERY_BEATS == 0:
             self._look_for_record()
         return True

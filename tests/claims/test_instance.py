@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from multiprocesstools.claims.claim import end, take
+from multiprocesstools.claims.disk import Stamp
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.publish import publish
@@ -135,3 +136,31 @@ def test_its_own_final_does_not_make_a_claim_lost(world: World) -> None:
     me.disk.disk.link = lambda source, target: (link(source, target), clear_up())  # type: ignore[method-assign]
     publish(me, held, [(me.staging(held), held.slot.final)])
     assert looked == [False]
+
+
+@pytest.mark.parametrize(("late", "hangs"), [(8, 8), (6, 5), (1, 12), (1, 1)])
+def test_an_owner_that_was_silent_for_patience_knows_it(world: World, late: int, hangs: int) -> None:
+    """Others see no beat from the one before until this one has arrived, however late it began or long it hung."""
+    me, heir = world.join(), world.join()
+    held = take(me, world.slot())
+    assert isinstance(held, Claim)
+    taken: list[Claim] = []
+
+    def pass_time(seconds: int) -> None:
+        for _ in range(seconds):
+            world.clock.now += 1
+            heir.beat()
+            if not taken and isinstance(claim := take(heir, world.slot()), Claim):
+                taken.append(claim)
+
+    def hang(offset: int, data: bytes) -> Stamp:
+        pass_time(hangs)
+        return write(offset, data)
+
+    assert me._kept is not None
+    write = me._kept.write
+    take(heir, world.slot())
+    pass_time(late)
+    me._kept.write = hang  # type: ignore[method-assign]
+    me.tend()
+    assert bool(taken) == held.lost == (late + hangs > 10)

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from tests.proof.crash_trial import Break, Trial
 from tests.proof.figures import Figures, from_json, to_json
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-Known = tuple[str, str, str]
+Only = tuple[str, str, str]
 """How a call is struck, at which moment, and a pattern of what it does."""
 MOMENTS = ("before", "after")
 _STRIDE = 389
@@ -63,16 +63,15 @@ def kills(calls: list[str], short: bool) -> Iterator[Strike]:
             yield Strike(number, "after", KILL)
 
 
-def errors(calls: list[str], short: bool, known: Iterable[Known] = ()) -> Iterator[Strike]:
-    """Each error at each call, before and after it ran, without those that are known to go wrong; or a sample."""
+def errors(calls: list[str], short: bool) -> Iterator[Strike]:
+    """Each error at each call, before and after it ran; or a sample."""
     hows = (*ERRORS, INTERRUPT)
     all_of_them = [Strike(number, moment, how) for number in range(len(calls)) for moment in MOMENTS for how in hows]
     wanted = [strike for strike in all_of_them if _can_be(strike.how, calls[strike.number])]
-    wanted = [strike for strike in wanted if not any(_is(strike, calls, one) for one in known)]
     yield from wanted[:: _STRIDE if short else 1]
 
 
-def matching(calls: list[str], only: Known) -> Iterator[Strike]:
+def matching(calls: list[str], only: Only) -> Iterator[Strike]:
     how, moment, _ = only
     found = [Strike(number, moment, how) for number in range(len(calls))]
     yield from (strike for strike in found if _is(strike, calls, only))
@@ -87,17 +86,9 @@ def _can_be(how: str, call: str) -> bool:
     return how != "ENOSPC" or _changes(call) or call.split(maxsplit=1)[0] in ("fsync", "close")
 
 
-def _is(strike: Strike, calls: list[str], known: Known) -> bool:
+def _is(strike: Strike, calls: list[str], known: Only) -> bool:
     how, moment, call = known
     return (strike.how, strike.moment) == (how, moment) and re.search(call, calls[strike.number]) is not None
-
-
-KNOWN = (
-    ("ESTALE", "before", r"^(open|unlink|close) \S+\.tmp$"),
-    ("ESTALE", "after", r"^(open|unlink|fstat|read|close) \S+\.tmp$"),
-)
-"""What is left out: a placeholder that is there, and of which the server says ESTALE: it counts as missing, or at its
-`close` as unreadable."""
 
 
 # -- trying
@@ -130,7 +121,7 @@ class Tried:
 
 
 def try_scenario(
-    scenario: Scenario, tried: Tried, short: bool, breaks: Break = lambda: None, only: Known | None = None
+    scenario: Scenario, tried: Tried, short: bool, breaks: Break = lambda: None, only: Only | None = None
 ) -> None:
     """Strike at every call of a scenario, or only at those that are named."""
     began = time.monotonic()
@@ -151,7 +142,7 @@ def try_scenario(
             for sweep_first in orders:
                 tried.crash_points += 1
                 _strike(trial, tried, strike, calls, sweep_first)
-        for strike in errors(calls, short, KNOWN):
+        for strike in errors(calls, short):
             tried.errors_raised += 1
             _strike(trial, tried, strike, calls, strike.number % 2 == 1)
     tried.seconds += time.monotonic() - began
@@ -170,7 +161,7 @@ def _strike(trial: Trial, tried: Tried, strike: Strike, calls: list[str], sweep_
         tried.note(trial.scenario, strike, calls[strike.number], one)
 
 
-def try_all(short: bool, only: str, broken: str, strikes: Known | None = None) -> Iterator[Figures]:
+def try_all(short: bool, only: str, broken: str, strikes: Only | None = None) -> Iterator[Figures]:
     gc.collect()
     gc.freeze()  # what is never collected is never copied in a fork
     breaks = BROKEN[broken] if broken else lambda: None

@@ -194,7 +194,8 @@ class Trial:
             again = self._try(place)[0]
             latest = look(place.run, place.audit)
             wrong = [*wrong_between(self.scenario, after, latest)]
-            if not left:  # what a closed helper could not give back is taken when its process has ended
+            empty = self.scenario.links != "everywhere" and nobody_can_be_asked(place.run)  # patience ends that
+            if not left and not empty:  # what a closed helper could not give back is taken when its process has ended
                 wrong += [Wrong("stuck", what.what) for what in unsettled(self.scenario, latest)]
         place.close()
         return Struck(calls.seen, calls.struck, raised, is_clear, again, after, tuple(wrong))

@@ -478,7 +478,7 @@ def run(short: bool, seeds: range | None = None) -> list[Figures]:
 
 def run_seeds(seeds: range) -> list[Told]:
     """All of them, in two processes."""
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
+    with multiprocessing.get_context("spawn").Pool(2, maxtasksperchild=40) as pool:
         return pool.map(_run_seed, seeds, chunksize=50)
 
 
