@@ -12,7 +12,9 @@ never looked up by name before the claim.
 """
 
 import errno
+import os
 from dataclasses import dataclass
+from functools import partial
 
 from multiprocesstools.claims.assess import assess, is_doubtful, look_twice
 from multiprocesstools.claims.disk import ABSENT, UNLINKABLE, HalfCreated
@@ -25,6 +27,7 @@ from multiprocesstools.claims.publish import clear, move_aside
 from multiprocesstools.claims.record import Record
 from multiprocesstools.claims.slots import Files, Slot
 from multiprocesstools.claims.survey import Finding, State
+from multiprocesstools.claims.whole import create_whole
 from multiprocesstools.errors import FinalOfAnotherKind, MultiProcessError, RunDirectoryUnusable
 
 _MOST_TURNS = 20
@@ -190,11 +193,22 @@ def bind_to_record(me: Instance, directory: str, path: str) -> None:
             me.disk.link(me.path, path)
             return
         except OSError as error:
-            if error.errno not in UNLINKABLE | {errno.ENOSPC}:
+            if error.errno == errno.ENOSPC:  # GlusterFS on ext4: the record has no room for one more name
+                return _bind_to_copy(me, directory, path)
+            if error.errno not in UNLINKABLE:
                 raise
-            if error.errno != errno.ENOSPC:  # GlusterFS on ext4: the record has no room for one more name
-                me.copies.add(directory)
+            me.copies.add(directory)
     me.disk.create(path, me.copy())
+
+
+def _bind_to_copy(me: Instance, directory: str, path: str) -> None:
+    """A whole copy where links can be made; on a disk that is really full nothing is left."""
+    try:
+        made = create_whole(me.disk, path, me.copy(), partial(me.private, directory), durable=False)
+    except HalfCreated as error:
+        raise OSError(error.errno, error.strerror, path) from error
+    if not made:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
 
 
 def _explain_missing(me: Instance, directory: str, error: OSError) -> None:
