@@ -41,11 +41,12 @@ class Machine:
     suspended_until: float = NEVER
     cut_until: float = NEVER
     cached: State | None = None
+    incapable: list[tuple[float, float]] = field(default_factory=list)
 
 
 @dataclass
 class Process:
-    """One process. `incapable`: the times (from, to) in which it could not reach the server or did not run."""
+    """One process. `incapable`: the times (from, to) in which it did not run; its machine has its own."""
 
     number: int
     machine: Machine
@@ -53,6 +54,11 @@ class Process:
     stopped_until: float = NEVER
     incapable: list[tuple[float, float]] = field(default_factory=list)
     tasks: list["Task"] = field(default_factory=list)
+
+    @property
+    def silences(self) -> list[tuple[float, float]]:
+        """The times (from, to) in which it could give no sign of life."""
+        return self.incapable + self.machine.incapable
 
     def delayed_until(self) -> float:
         return max(self.stopped_until, self.machine.suspended_until)
@@ -128,6 +134,7 @@ class Kernel:
         while self._queue and self._queue[0][0] <= until:
             self.now, _, event = heapq.heappop(self._queue)
             event()
+        self.now = max(self.now, until)
 
     def say(self, text: str) -> None:
         self.trace.append(f"{self.now:9.3f} {text}")

@@ -282,17 +282,18 @@ class Simulation:
     def _trouble_stop(self) -> None:
         if living := self._living():
             process = self.chance.choice(living)
-            process.stopped_until = self._incapable([process])
+            process.stopped_until = self._incapable(process, process.stopped_until)
 
     def _trouble_suspend(self) -> None:
         machine = self.chance.choice(self.machines)
-        machine.suspended_until = self._incapable([p for p in self._living() if p.machine is machine])
+        machine.suspended_until = self._incapable(machine, machine.suspended_until)
 
     def _trouble_suspend_all(self) -> None:
         """The host of all the virtual machines stands still."""
-        until = self._incapable(self._living())
+        seconds = self._some_time()
         for machine in self.machines:
-            machine.suspended_until = until + self.chance.uniform(0, 2)
+            later = seconds + self.chance.uniform(0, 2)
+            machine.suspended_until = self._incapable(machine, machine.suspended_until, later)
 
     def _trouble_cut_cleanup(self) -> None:
         """A sweeper loses the server, and reads what its client remembers."""
@@ -304,16 +305,20 @@ class Simulation:
 
     def _cut(self, machine: Machine, *, cached: bool) -> None:
         machine.cached = self.kernel.state if cached else None
-        machine.cut_until = self._incapable([p for p in self._living() if p.machine is machine])
+        machine.cut_until = self._incapable(machine, machine.cut_until)
 
-    def _incapable(self, processes: list[Process]) -> float:
-        until = self.kernel.now + self.chance.choice((3.0, 8.0, 15.0, 40.0))
-        for process in processes:
-            process.incapable.append((self.kernel.now, until))
+    def _some_time(self) -> float:
+        return self.chance.choice((3.0, 8.0, 15.0, 40.0))
+
+    def _incapable(self, who: Process | Machine, before: float, seconds: float = 0.0) -> float:
+        """Note a time without signs of life; until when, also if it lasted longer already."""
+        until = max(before, self.kernel.now + (seconds or self._some_time()))
+        who.incapable.append((self.kernel.now, until))
         return until
 
     def _trouble_server(self) -> None:
-        self.kernel.down_until = self.kernel.now + self.chance.choice((2.0, 8.0, 15.0, 30.0))
+        later = self.kernel.now + self.chance.choice((2.0, 8.0, 15.0, 30.0))
+        self.kernel.down_until = max(self.kernel.down_until, later)
         self.downs.append((self.kernel.now, self.kernel.down_until))
 
     def _trouble_power(self) -> None:
@@ -342,7 +347,6 @@ class Simulation:
 
     def _calm_down(self) -> None:
         self.kernel.fault_chance, self.calm = 0.0, True
-        self.kernel.down_until = self.kernel.now
         self.join(self.work, self.kernel.now)
 
     # -- checks
@@ -385,8 +389,8 @@ class Simulation:
             return True
         since = self.claimed[slot.claim(attempt)]
         judge = self.declared.get((slot.name, attempt))
-        blind = [*self.downs, *(judge.incapable if judge else ())]
-        return longest_silence(self.processes[number].incapable, blind, since) >= PATIENCE_SECONDS - _SLACK_SECONDS
+        blind = [*self.downs, *(judge.silences if judge else ())]
+        return longest_silence(self.processes[number].silences, blind, since) >= PATIENCE_SECONDS - _SLACK_SECONDS
 
     def _hear(self, process: Process, slot: Slot, said: str, settled: set[str]) -> None:
         """An instance believes that the item is settled; is it true?"""
@@ -408,7 +412,7 @@ class Simulation:
 
     def _faults(self) -> int:
         """False suspicions of owners that did not come to begin, and lost replies of copied claims."""
-        incapable = sum(len(process.incapable) for process in self.processes.values())
+        incapable = sum(len(process.silences) for process in self.processes.values())
         return incapable + (self.story.max_attempts if self.story.style == "copies" or self.forced else 0)
 
     def _notice(self, process: Process, event: str, slot: Slot | None = None, attempt: int = 0, **facts: Any) -> None:
