@@ -227,7 +227,7 @@ def test_a_run_whose_journals_and_records_anybody_wrote_can_be_looked_at(
     assert (snapshot.running, snapshot.done) == (1, 0) and snapshot.total >= 2
     json.loads(json.dumps(snapshot.as_dict(), allow_nan=False))
     assert is_harmless(snapshot_text(snapshot, failed=True, running=True))
-    for placeholder in _placeholders(forged_run):
+    for placeholder in _placeholders(forged_run, [forged_run.directory]):
         placeholder.encode("utf-8", "surrogateescape")
 
 
