@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.proof.crash_calls import CHANGING
-from tests.proof.crash_judge import FORCED
-from tests.proof.crash_points import CHECKOUT, in_another_process, run
-from tests.proof.crash_scenarios import PARTS, SCENARIOS
+from tests.proof.crash.calls import CHANGING
+from tests.proof.crash.judge import FORCED
+from tests.proof.crash.points import CHECKOUT, in_another_process, run
+from tests.proof.crash.scenarios import PARTS, SCENARIOS
 from tests.proof.figures import Figures
 
 
@@ -87,10 +87,10 @@ TRACE = """
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from tests.proof.crash_calls import Calls
-from tests.proof.crash_place import Place
-from tests.proof.crash_scenarios import SCENARIOS
-from tests.proof.crash_trial import let_time_stand_still_until
+from tests.proof.crash.calls import Calls
+from tests.proof.crash.place import Place
+from tests.proof.crash.scenarios import SCENARIOS
+from tests.proof.crash.trial import let_time_stand_still_until
 
 base, name = Path(sys.argv[1]), sys.argv[2]
 calls = Calls(str(base / "shared")).install()

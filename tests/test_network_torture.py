@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests.labs.nfs import require_nfs_lab
-from tests.proof import network, network_observer, network_report
 from tests.proof.figures import Figures
-from tests.proof.network_judge import Deaths, Execution, Finals, Silence, Verdict, judge, read_finals, read_silences
-from tests.proof.network_observer import Watch
-from tests.proof.network_report import gather, litter, report
-from tests.proof.network_schedule import Kind, long_plans, short_plans
-from tests.proof.network_worker import OUTPUTS, Process, content, is_complete, raises_always
+from tests.proof.network import nfs
+from tests.proof.network import observer as network_observer
+from tests.proof.network import report as network_report
+from tests.proof.network.judge import Deaths, Execution, Finals, Silence, Verdict, judge, read_finals, read_silences
+from tests.proof.network.observer import Watch
+from tests.proof.network.report import gather, litter, report
+from tests.proof.network.schedule import Kind, long_plans, short_plans
+from tests.proof.network.worker import OUTPUTS, Process, content, is_complete, raises_always
 
 FAULTS = [Kind.CRASH, Kind.PAUSE, Kind.CUT, Kind.SHORT_PAUSE, Kind.CLOCK, Kind.KILL, Kind.SERVER_CRASH]
 
@@ -25,7 +27,7 @@ FAULTS = [Kind.CRASH, Kind.PAUSE, Kind.CUT, Kind.SHORT_PAUSE, Kind.CLOCK, Kind.K
 @pytest.mark.timeout(600)
 def test_nothing_is_lost_done_twice_partial_or_replaced_on_nfs_under_random_faults() -> None:
     require_nfs_lab()
-    rows = network.run(short=True)
+    rows = nfs.run(short=True)
     assert [row.part for row in rows] == ["NFS v4.2", "NFS v3"]
     for row in rows:
         assert row.clean, row.notes
@@ -171,7 +173,7 @@ ITEMS = 30
 IMPORTS = """
 import os, shutil, time
 from multiprocesstools.claims.disk import PosixDisk
-from tests.proof import network_worker
+from tests.proof.network import worker as network_worker
 """
 SABOTAGE = {
     "nothing": "",
@@ -207,7 +209,7 @@ def observed(run: Path, said: Path) -> Iterator[None]:
 
 
 def network_root() -> Path:
-    return Path(network_report.__file__).parents[2]
+    return Path(network_report.__file__).parents[3]
 
 
 def run_broken(how: str, folder: Path) -> Figures:

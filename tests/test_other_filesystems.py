@@ -12,8 +12,8 @@ import pytest
 
 from multiprocesstools import MultiProcessHelper
 from tests.labs.mounts import require_mount_lab
-from tests.proof import network_mounts
-from tests.proof.network_worker import raises_always
+from tests.proof.network import mounts as network_mounts
+from tests.proof.network.worker import raises_always
 
 
 @pytest.mark.lab

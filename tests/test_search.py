@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from tests.proof import hunt, search, simulate
-from tests.proof.behaviour import Setting
-from tests.proof.clients import Ways
-from tests.proof.explore import Search
-from tests.proof.players import worker
-from tests.proof.settings import BLIND, FAILING, SHORT
+from tests.proof.simulated import hunt, search, simulate
+from tests.proof.simulated.behaviour import Setting
+from tests.proof.simulated.clients import Ways
+from tests.proof.simulated.explore import Search
+from tests.proof.simulated.players import worker
+from tests.proof.simulated.settings import BLIND, FAILING, SHORT
 
 SEEDS = int(os.environ.get("MPT_SEEDS", "2000"))
 
@@ -45,7 +45,7 @@ def test_the_same_seed_gives_the_same_run() -> None:
 def test_merging_histories_that_agree_changes_nothing_that_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     setting = Setting("crash", (worker("ok", "fail", rounds=2), worker("ok", rounds=2)), BLIND, {"crash": 1})
     merged = Search(setting).run()
-    monkeypatch.setattr("tests.proof.players.Player.reach", lambda player, me, *place: None)
+    monkeypatch.setattr("tests.proof.simulated.players.Player.reach", lambda player, me, *place: None)
     apart = Search(setting).run()
     assert merged.states < apart.states
     assert merged.violations == apart.violations == set()

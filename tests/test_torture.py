@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from tests.processes import Child, command, names, run_to_end
-from tests.proof import torture
 from tests.proof.figures import Figures
-from tests.proof.torture_ends import Beside, read_run, untrue
-from tests.proof.torture_judge import Doubles, judge_finals
-from tests.proof.torture_observer import Watch
-from tests.proof.torture_setting import Setting, accurate, suspicious
-from tests.proof.torture_story import Seal, read_final, sealed, shelves
-from tests.proof.torture_witnesses import Audit, Beats, Execution, Sightings, sightings
+from tests.proof.torture import rounds as torture
+from tests.proof.torture.ends import Beside, read_run, untrue
+from tests.proof.torture.judge import Doubles, judge_finals
+from tests.proof.torture.observer import Watch
+from tests.proof.torture.setting import Setting, accurate, suspicious
+from tests.proof.torture.story import Seal, read_final, sealed, shelves
+from tests.proof.torture.witnesses import Audit, Beats, Execution, Sightings, sightings
 
 FOREVER = float("inf")
 ITEM = "shelf00/0.txt"

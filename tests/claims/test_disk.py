@@ -12,9 +12,9 @@ from multiprocesstools.claims.steady import SteadyDisk
 from multiprocesstools.claims.whole import same_file
 from multiprocesstools.clock import SystemClock
 from tests.disks import Faulty, OnlyWithinDirectories
-from tests.proof.clients import Ways
-from tests.proof.disk import AtOnce
-from tests.proof.server import start
+from tests.proof.simulated.clients import Ways
+from tests.proof.simulated.disk import AtOnce
+from tests.proof.simulated.server import start
 
 DISKS: dict[str, Callable[[], Disk]] = {
     "posix": PosixDisk,

@@ -15,13 +15,13 @@ import pytest
 from tests.proof.figures import Figures, table, to_json
 
 PARTS = {
-    "search": "every interleaving and fault of few instances, in a simulator",
-    "simulate": "random schedules of whole runs in virtual time",
-    "hunt": "the protocol broken on purpose, one rule at a time",
-    "crash_points": "real processes killed before and after every call",
-    "torture": "16 real processes, killed, stopped and starved at random",
-    "network": "four machines on real NFS, crashed, paused and cut off at random",
-    "network_mounts": "sshfs and GlusterFS",
+    "simulated.search": "every interleaving and fault of few instances, in a simulator",
+    "simulated.simulate": "random schedules of whole runs in virtual time",
+    "simulated.hunt": "the protocol broken on purpose, one rule at a time",
+    "crash.points": "real processes killed before and after every call",
+    "torture.rounds": "16 real processes, killed, stopped and starved at random",
+    "network.nfs": "four machines on real NFS, crashed, paused and cut off at random",
+    "network.mounts": "sshfs and GlusterFS",
 }
 
 

@@ -24,6 +24,7 @@ from multiprocesstools.claims.disk import PosixDisk
 from multiprocesstools.claims.ended import Ended, Outcome
 from multiprocesstools.claims.identity import _process
 from multiprocesstools.claims.publish import clear
+from multiprocesstools.claims.slots import MOST_ATTEMPTS
 from multiprocesstools.errors import ItemFailed, NewerFormat, SettingsDiffer
 from multiprocesstools.journal import Journal
 from multiprocesstools.logs import LogFile
@@ -260,7 +261,7 @@ def test_a_plan_says_nothing_about_files_beside_it(run: Path) -> None:
 
 
 class Counting(PosixDisk):
-    """A disk that refuses to go on for ever."""
+    """A disk that counts what is removed, and refuses to go on for ever."""
 
     removals = 0
 
@@ -270,10 +271,17 @@ class Counting(PosixDisk):
         return super().unlink(path)
 
 
-def test_a_planted_attempt_of_a_huge_number_keeps_nobody_busy_for_ever(world: World) -> None:
-    me, slot = world.join(Counting()), world.slot()
-    Path(slot.claim(999_999_999)).touch()
-    clear(me, slot, me.look(slot).highest)
+@pytest.mark.parametrize("attempt", [9_999, 999_999_999])
+def test_a_planted_attempt_of_a_huge_number_keeps_nobody_busy_for_ever(world: World, attempt: int) -> None:
+    disk, slot = Counting(), world.slot()
+    me = world.join(disk)
+    Path(slot.claim(attempt)).touch()
+    highest = me.look(slot).highest
+    assert highest in (0, attempt) and highest <= MOST_ATTEMPTS
+    before = disk.removals
+    clear(me, slot, highest)
+    assert disk.removals - before == 3 * highest
+    assert Path(slot.claim(attempt)).exists() == (highest == 0)
 
 
 def test_an_item_with_a_planted_attempt_of_the_highest_number_is_not_lost(world: World) -> None:
