@@ -63,8 +63,13 @@ class MountLab:
     holder: int
 
     def start(self, name: str, command: Sequence[object], times: int = 1) -> Machine:
-        """Start a command so many times on a machine of its own."""
-        script = '"$@" & ' * times + "; ".join(["failed=0", *["wait -n || failed=1"] * times, "exit $failed"])
+        """Start a command so many times on a machine of its own, whose end says whether one of them has failed.
+
+        Each is waited for by its pid, because `wait -n` may miss one of two that end at the same moment.
+        """
+        script = (
+            '"$@" & pids="$pids $!"; ' * times + "for pid in $pids; do wait $pid || failed=1; done; exit ${failed:-0}"
+        )
         words = [SCRIPT, "enter", self.holder, name, "bash", "-c", script, "bash", *command]
         return Machine(
             subprocess.Popen(
