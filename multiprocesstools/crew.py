@@ -23,7 +23,6 @@ from multiprocesstools.claims.publish import discard
 from multiprocesstools.claims.slots import Files, Slot
 from multiprocesstools.claims.survey import Finding, State
 from multiprocesstools.errors import HelperClosed, RunDirectoryUnusable
-from multiprocesstools.journal import peak_memory_bytes
 from multiprocesstools.member import Member
 from multiprocesstools.progress import Voice
 from multiprocesstools.run import Run, unusable
@@ -81,7 +80,7 @@ class Crew:
     def take(
         self, slot: Slot, files: Files | None = None, *, look: bool = True, in_place: bool = False
     ) -> Claim | Refusal:
-        """`claims.take` by the current membership, joining anew when it was expelled."""
+        """`claims.take` by the current membership, joining anew when it was expelled. Call it with signals waiting."""
         for _ in range(_MOST_REJOINS):
             member = self.member()
             try:
@@ -95,13 +94,12 @@ class Crew:
         raise RunDirectoryUnusable(self.run.directory, "the records of this instance are removed again and again")
 
     def _take(self, member: Member, slot: Slot, files: Files | None, look: bool, in_place: bool) -> Claim | Refusal:
-        """Take, with signals waiting. One that ends the work leaves nothing in hand that nobody will ever settle."""
+        """Take. A signal that ends the work leaves nothing in hand that nobody will ever settle."""
         taken: Claim | Refusal | None = None
         try:
-            with self.guard.critical():
-                taken = claims.take(member.instance, slot, files, look=look, in_place=in_place)
-                if isinstance(taken, Claim):
-                    member.journal.add("claimed", item=member.item_name(slot), attempt=taken.attempt)
+            taken = claims.take(member.instance, slot, files, look=look, in_place=in_place)
+            if isinstance(taken, Claim):
+                member.journal.add_claimed(member.item_name(slot), taken.attempt)
             return taken
         except OSError as error:
             raise unusable(slot.directory, error) from error
@@ -142,9 +140,8 @@ class Crew:
         except OSError:
             return  # no server: others will see the silence
         if claim.given_up:
-            seconds = round(max(0.0, instance.clock.wall() - claim.started), 3)
-            item, rss = member.item_name(claim.slot), peak_memory_bytes()
-            member.journal.add("dropped", item=item, attempt=claim.attempt, seconds=seconds, rss=rss)
+            item, seconds = member.item_name(claim.slot), max(0.0, instance.clock.wall() - claim.started)
+            member.journal.add_end("dropped", item, claim.attempt, instance.clock.elapsed() - seconds)
             self.say(f"{item!r} was given back; another instance can take it")
 
     def close(self) -> None:

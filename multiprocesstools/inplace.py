@@ -16,7 +16,6 @@ from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.slots import Slot, check_name
 from multiprocesstools.crew import Crew
 from multiprocesstools.errors import BadArgument, BadName, ClaimLost
-from multiprocesstools.journal import peak_memory_bytes
 from multiprocesstools.member import Member
 
 
@@ -135,6 +134,5 @@ class InPlace:
             self._note(work, "dropped")
 
     def _note(self, work: _Open, event: str) -> None:
-        seconds = round(work.member.instance.clock.elapsed() - work.began, 3)
-        item, attempt = work.member.item_name(work.claim.slot), work.claim.attempt
-        work.member.journal.add(event, item=item, attempt=attempt, seconds=seconds, rss=peak_memory_bytes())
+        item = work.member.item_name(work.claim.slot)
+        work.member.journal.add_end(event, item, work.claim.attempt, work.began)

@@ -11,7 +11,6 @@ import logging
 import os
 from collections.abc import Callable
 from enum import StrEnum
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,7 +22,6 @@ from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.publish import Published, discard, publish
 from multiprocesstools.crew import Crew, failure_of
 from multiprocesstools.errors import MarkedFailed, NothingWritten, RunDirectoryUnusable, UnsafeFilesystem
-from multiprocesstools.journal import peak_memory_bytes
 from multiprocesstools.text import printable
 
 
@@ -54,27 +52,31 @@ class Item:
     ) -> None:  # fmt: skip
         self.source, self.index, self.attempt = source, index, claim.attempt
         self.fate: Fate | None = None
-        self._crew, self._member, self._claim, self._others = crew, crew.member(), claim, others
+        self._crew, self._member, self._claim, self._others = crew, crew.latest_member, claim, others
+        self._instance = instance = self._member.instance
         self._on_error, self._defer, self._settled = on_error, defer, settled
         self._mark: tuple[Fate, str, bool] | None = None
         self._uses_folder = False
-        self._staging = self._member.instance.staging(claim)
-        claim.private = (*self._other_stagings(), self._staging)
-        self._began = self._member.instance.clock.elapsed()
+        self._staging = instance.staging(claim)
+        self._path: Path | None = None
+        claim.private = (*self._other_stagings(), self._staging) if others else (self._staging,)
+        self._began = instance.clock.elapsed()
 
     # -- for the user
 
-    @cached_property
+    @property
     def path(self) -> Path:
         """Write the output here. It becomes `final` when the block ends."""
-        return Path(self._staging)
+        if self._path is None:
+            self._path = Path(self._staging)
+        return self._path
 
-    @cached_property
+    @property
     def final(self) -> Path:
         """Where the output will be."""
         return Path(self._claim.slot.final)
 
-    @cached_property
+    @property
     def paths(self) -> list[Path]:
         """Where to write, for an item of several files, in the order of the templates; the last one is `path`."""
         return [*map(Path, self._other_stagings()), self.path]
@@ -82,9 +84,9 @@ class Item:
     @property
     def folder(self) -> Path:
         """A private directory for programs that choose the name of their output; its single entry is the output."""
-        folder = self._member.instance.folder(self._claim)
+        folder = self._instance.folder(self._claim)
         if not self._uses_folder:
-            self._member.instance.disk.make_directory(folder)
+            self._instance.disk.make_directory(folder)
             self._claim.private += (folder,)
             self._uses_folder = True
         return Path(folder)
@@ -93,7 +95,7 @@ class Item:
     def lost(self) -> bool:
         """True when another instance has, or may have, taken the item over. The work may go on: if it is first, it
         counts."""
-        instance = self._member.instance
+        instance = self._instance
         if not self._claim.lost and self.fate is None and instance.overdue():
             return True
         return self._claim.lost
@@ -119,7 +121,7 @@ class Item:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if self._member.instance.pid != os.getpid() or self.fate not in (None, Fate.UNDECIDED):
+        if self._instance.pid != os.getpid() or self.fate not in (None, Fate.UNDECIDED):
             return False  # a forked child never settles what its parent holds
         try:
             with self._crew.guard.critical():
@@ -142,7 +144,7 @@ class Item:
 
     def give_back(self) -> None:
         """Drop the item, if it is still in hand."""
-        if self.fate in (None, Fate.UNDECIDED) and self._member.instance.pid == os.getpid():
+        if self.fate in (None, Fate.UNDECIDED) and self._instance.pid == os.getpid():
             with self._crew.guard.critical():
                 self._end(Fate.DROPPED, Outcome.DROPPED)
 
@@ -175,7 +177,7 @@ class Item:
         return False
 
     def _publish(self) -> bool:
-        instance = self._member.instance
+        instance = self._instance
         try:
             result = publish(instance, self._claim, self._parts())
         except OSError as error:
@@ -195,13 +197,14 @@ class Item:
         return False
 
     def _parts(self) -> list[tuple[str, str]]:
-        stagings = [*self._other_stagings(), self._written()]
-        return list(zip(stagings, [*self._others, self._claim.slot.final], strict=True))
+        written = self._written() if self._uses_folder else self._staging
+        last = (written, self._claim.slot.final)
+        return [*zip(self._other_stagings(), self._others, strict=True), last] if self._others else [last]
 
     def _written(self) -> str:
         """The path, or the only entry of the folder if nothing was written to the path."""
-        instance = self._member.instance
-        if not self._uses_folder or instance.disk.look(self._staging) is not None:
+        instance = self._instance
+        if instance.disk.look(self._staging) is not None:
             return self._staging
         folder = instance.folder(self._claim)
         entries = instance.disk.list(folder)
@@ -209,8 +212,8 @@ class Item:
 
     def _could_not_publish(self, error: OSError) -> bool:
         if error.errno in ABSENT:
-            if self._member.instance.disk.look(self._claim.slot.directory) is None:
-                self._member.instance.hands.leave(self._claim.slot)
+            if self._instance.disk.look(self._claim.slot.directory) is None:
+                self._instance.hands.leave(self._claim.slot)
                 self._leave(Fate.DROPPED)
                 raise RunDirectoryUnusable(self._claim.slot.directory, "it is not there any more") from error
             return self._nothing_written()
@@ -230,7 +233,7 @@ class Item:
 
     def _missing(self) -> NothingWritten:
         """Which of the files was not written."""
-        disk = self._member.instance.disk
+        disk = self._instance.disk
         for number, staging in enumerate(self._other_stagings()):
             if disk.look(staging) is None:
                 return NothingWritten(f"item.paths[{number}]", os.path.basename(self._others[number]))
@@ -246,7 +249,7 @@ class Item:
     def _end(
         self, fate: Fate, outcome: Outcome, reason: str = "", trace: str = "", error: BaseException | None = None
     ) -> None:
-        instance = self._member.instance
+        instance = self._instance
         for path in self._claim.private:
             discard(instance, path)
         announced = self._claim.given_up
@@ -257,13 +260,8 @@ class Item:
     def _finish(
         self, fate: Fate, reason: str = "", error: BaseException | None = None, *, silent: bool = False
     ) -> None:
-        seconds = self._member.instance.clock.elapsed() - self._began
-        facts = {"reason": reason} if reason else {}
         if not silent:
-            self._member.journal.add(
-                fate.value, item=self._name(), attempt=self.attempt, seconds=round(seconds, 3),
-                rss=peak_memory_bytes(), **facts,
-            )  # fmt: skip
+            self._member.journal.add_end(fate.value, self._name(), self.attempt, self._began, reason)
         self._leave(fate, error)
 
     def _leave(self, fate: Fate, error: BaseException | None = None) -> None:

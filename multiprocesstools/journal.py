@@ -3,7 +3,7 @@
 Events: started, interrupted (with the `signal`), claimed, placeholder, done, failed, dropped, skipped, taken over,
 lost, overdue, moved aside, litter, swept, ended. Every line has `time` (the owner's wall clock), `at` (seconds since it
 started), `event` and `host`; lines of an item also `item`, `attempt`, and at its end `seconds` and `rss` (highest
-memory so far, bytes).
+memory so far in bytes, at most a second old).
 
 Guarantee: one writer; lines are gathered and written in one call, at most one call a second, so a killed process loses
 its last second at most; a reader skips what is torn. A full disk stops the journal and never the work.
@@ -17,6 +17,7 @@ import stat
 import sys
 import threading
 from collections.abc import Iterator
+from json.encoder import encode_basestring_ascii as _text
 from queue import SimpleQueue
 from typing import Any
 
@@ -35,7 +36,8 @@ class Journal:
     def __init__(self, path: str, instance: Instance) -> None:
         self._descriptor = _open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._clock, self._pid, self._host = instance.clock, instance.pid, instance.record.identity.host
-        self._started = instance.started
+        self._started, self._host_text = instance.started, json.dumps(self._host)
+        self._peak, self._peak_at = 0, float("-inf")
         self._lines: list[bytes] = []
         self._written = float("-inf")
         self._lock = threading.RLock()
@@ -43,14 +45,32 @@ class Journal:
 
     def add(self, event: str, **facts: Any) -> None:
         """Note an event; written at once if the last write is a second ago."""
+        if not self._is_inherited():
+            told = "".join([f', "{name}": {json.dumps(value, default=str)}' for name, value in facts.items()])
+            self._add(event, told, self._clock.elapsed())
+
+    def add_claimed(self, item: str, attempt: int) -> None:
+        """Note that an attempt begins. For the process that owns the journal only."""
+        self._add("claimed", f', "item": {_text(item)}, "attempt": {attempt}', self._clock.elapsed())
+
+    def add_end(self, event: str, item: str, attempt: int, began: float, reason: str = "") -> None:
+        """Note how an attempt ended that `began` at that time (elapsed clock). For the owner of the journal only."""
         now = self._clock.elapsed()
-        line = {"time": round(self._clock.wall(), 3), "at": round(now - self._started, 3), "event": event}
-        text = json.dumps(line | facts | {"host": self._host}, default=str)
-        if self._is_inherited():
-            return
+        if now - self._peak_at >= FLUSH_SECONDS:  # the system adds it up, which takes it a while
+            self._peak, self._peak_at = peak_memory_bytes(), now
+        told = f', "item": {_text(item)}, "attempt": {attempt}, "seconds": {now - began:.3f}, "rss": {self._peak}'
+        self._add(event, f'{told}, "reason": {_text(reason)}' if reason else told, now)
+
+    def _add(self, event: str, told: str, now: float) -> None:
+        line = (
+            f'{{"time": {self._clock.wall():.3f}, "at": {now - self._started:.3f}, "event": "{event}"{told},'
+            f' "host": {self._host_text}}}\n'
+        )
         with self._lock:
-            self._lines.append(text.encode() + b"\n")
-            if not self.flush_if_due() and len(self._lines) == 1:
+            self._lines.append(line.encode())
+            if now - self._written >= FLUSH_SECONDS:
+                self.flush()
+            elif len(self._lines) == 1:
                 self.wakes.put(None)
 
     def flush(self) -> None:

@@ -70,6 +70,7 @@ class Run:
         self.clock: Clock = clock or SystemClock()
         self.raw: Disk = disk or PosixDisk()
         self.disk = SteadyDisk(self.raw, self.clock, _PASSING_PATIENCE_SECONDS)
+        self._inside = f"{self.directory}/"
         self.home = f"{self.directory}/{HOME}"
         self.instances = f"{self.home}/instances"
         self.plans = f"{self.home}/plans"
@@ -225,8 +226,7 @@ class Run:
 
     def relative(self, path: str) -> str:
         """The path as it is written in plans and journals: relative inside the run directory, absolute elsewhere."""
-        inside = path.startswith(self.directory + "/")
-        return path[len(self.directory) + 1 :] if inside else path
+        return path.removeprefix(self._inside)
 
     def absolute(self, path: str) -> str:
         return os.path.normpath(os.path.join(self.directory, path))

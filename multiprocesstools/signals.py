@@ -13,8 +13,7 @@ import os
 import signal
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, Protocol
 
@@ -46,6 +45,8 @@ class Guard:
         self._pending: tuple[_Handlers, int, FrameType | None] | None = None
         self._masks: dict[int, set[Any]] = {}
         self._attends_forks = False
+        self._section = _Section(self)
+        self.main_thread = threading.main_thread().ident
         self.signalled: int | None = None
 
     def enter(self) -> None:
@@ -69,18 +70,9 @@ class Guard:
             self._installed.remove()
             self._installed = None
 
-    @contextmanager
-    def critical(self) -> Iterator[None]:
-        """Let signals wait while claims change."""
-        if self._installed is None or not _is_main():
-            yield
-            return
-        self._critical += 1
-        try:
-            yield
-        finally:
-            self._critical -= 1
-            self._act_on_pending()
+    def critical(self) -> "_Section":
+        """Let signals wait while claims change. In other threads than the main one no signal ever comes."""
+        return self._section
 
     # -- forks
 
@@ -113,6 +105,7 @@ class Guard:
         if self._installed is not None:
             self._installed.remove()
         self._installed, self._pending, self._entered, self._critical = None, None, 0, 0
+        self.main_thread = threading.main_thread().ident
         self._after_fork()
 
     # -- signals
@@ -155,6 +148,26 @@ class Guard:
         except BaseException:
             self._holder.give_up_all()
             raise
+
+
+class _Section:
+    """What `Guard.critical` gives: made once, because every item passes it several times."""
+
+    __slots__ = ("_guard",)
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    def __enter__(self) -> None:
+        if threading.get_ident() == self._guard.main_thread:
+            self._guard._critical += 1
+
+    def __exit__(self, *error: object) -> None:
+        guard = self._guard
+        if guard._critical and threading.get_ident() == guard.main_thread:  # a child forked inside begins at 0 anew
+            guard._critical -= 1
+            if guard._pending is not None:
+                guard._act_on_pending()
 
 
 class _Handlers:
@@ -215,4 +228,4 @@ def _owner(handler: Any) -> _Handlers | None:
 
 
 def _is_main() -> bool:
-    return threading.current_thread() is threading.main_thread()
+    return threading.get_ident() == threading.main_thread().ident

@@ -64,8 +64,7 @@ def finish(me: Instance, claim: Claim) -> None:
     claim.signed, claim.retract = False, None
     _remove_placeholder(me, claim, me.disk)
     clear(me, claim.slot, claim.attempt)
-    me.hands.forget(claim.slot)
-    me.hands.leave(claim.slot)
+    me.hands.finish(claim.slot)
 
 
 def undo(me: Instance, claim: Claim, ended: Ended) -> None:

@@ -40,29 +40,36 @@ class Claim:
 class Hands:
     """The items that this instance is occupied with, and how it left others."""
 
-    _entered: dict[str, Claim | None] = field(default_factory=dict)
-    _left: dict[str, dict[int, Ended]] = field(default_factory=dict)
-    _owed: dict[str, tuple[Claim, Ended]] = field(default_factory=dict)
+    _entered: dict[Slot, Claim | None] = field(default_factory=dict)
+    _left: dict[Slot, dict[int, Ended]] = field(default_factory=dict)
+    _owed: dict[Slot, tuple[Claim, Ended]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def enter(self, slot: Slot) -> bool:
         """Reserve an item for the calling thread. False: it is in our hands already."""
         with self._lock:
-            if slot.final in self._entered:
+            if slot in self._entered:
                 return False
-            self._entered[slot.final] = None
+            self._entered[slot] = None
             return True
 
     def hold(self, claim: Claim) -> Claim:
         """The reserved item was won."""
         with self._lock:
-            self._entered[claim.slot.final] = claim
+            self._entered[claim.slot] = claim
         return claim
 
     def leave(self, slot: Slot) -> None:
         with self._lock:
-            self._entered.pop(slot.final, None)
-            self._owed.pop(slot.final, None)
+            self._entered.pop(slot, None)
+            self._owed.pop(slot, None)
+
+    def finish(self, slot: Slot) -> None:
+        """Leave an item that is done: how attempts at it were left does not matter any more."""
+        with self._lock:
+            self._entered.pop(slot, None)
+            self._owed.pop(slot, None)
+            self._left.pop(slot, None)
 
     def claims(self) -> list[Claim]:
         with self._lock:
@@ -71,37 +78,31 @@ class Hands:
     def remember(self, claim: Claim, ended: Ended) -> None:
         """The attempt is over for us, whether or not its ended-file can be written now."""
         with self._lock:
-            self._left.setdefault(claim.slot.final, {})[claim.attempt] = replace(ended, traceback="")
+            self._left.setdefault(claim.slot, {})[claim.attempt] = replace(ended, traceback="")
 
     def has_left(self, slot: Slot, attempt: int) -> Ended | None:
         with self._lock:
-            return self._left.get(slot.final, {}).get(attempt)
+            return self._left.get(slot, {}).get(attempt)
 
     def has_tried(self, slot: Slot) -> bool:
         """Did this instance leave an attempt at the item?"""
-        with self._lock:
-            return slot.final in self._left
-
-    def forget(self, slot: Slot) -> None:
-        """The item is finished: how attempts at it were left does not matter any more."""
-        with self._lock:
-            self._left.pop(slot.final, None)
+        return slot in self._left
 
     def owe(self, claim: Claim, ended: Ended) -> None:
         """The ended-file could not be written; it is tried again at each beat."""
         with self._lock:
-            self._entered[claim.slot.final] = claim
-            self._owed[claim.slot.final] = (claim, ended)
+            self._entered[claim.slot] = claim
+            self._owed[claim.slot] = (claim, ended)
 
     def owes(self, slot: Slot) -> bool:
         with self._lock:
-            return slot.final in self._owed
+            return slot in self._owed
 
     def works_on(self, slot: Slot, attempt: int) -> bool:
         """Is this very attempt in work, in some thread?"""
         with self._lock:
-            claim = self._entered.get(slot.final)
-            return claim is not None and claim.attempt == attempt and slot.final not in self._owed
+            claim = self._entered.get(slot)
+            return claim is not None and claim.attempt == attempt and slot not in self._owed
 
     def owed(self) -> list[tuple[Claim, Ended]]:
         with self._lock:

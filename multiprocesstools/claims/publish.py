@@ -30,8 +30,9 @@ def publish(me: Instance, claim: Claim, parts: list[tuple[str, str]]) -> Publish
     disappeared without a final; the caller ends the attempt. OSError (a full disk, an fsync that failed, something
     that is neither file nor directory): nothing was published, the claim is still held.
     """
-    if not all(_check(me, staging) for staging, _ in parts):
-        return _without_staging(me, claim)
+    for staging, _ in parts:
+        if not _check(me, staging):
+            return _without_staging(me, claim)
     claim.publishing = True
     result = Published.MINE
     for staging, final in parts:
@@ -76,8 +77,7 @@ def _is_published(me: Instance, final: str) -> bool:
 def _settle(me: Instance, claim: Claim) -> None:
     """The item is done: clear up and let it go."""
     clear(me, claim.slot, claim.attempt, declared_over=claim.given_up or claim.lost)
-    me.hands.forget(claim.slot)
-    me.hands.leave(claim.slot)
+    me.hands.finish(claim.slot)
 
 
 def _publish_one(me: Instance, staging: str, final: str) -> Published:

@@ -8,6 +8,7 @@ had written (`.n.partial-<k>`), and staging files `.mpt-<token>.n`, whose token 
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from multiprocesstools.claims.disk import Entry
 from multiprocesstools.errors import BadName
@@ -49,8 +50,7 @@ def encode_name(name: str) -> bytes:
         raise BadName(name, "it cannot be written as a file name") from error
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """One item: the directory of its final, and the final's name there."""
 
     directory: str
