@@ -17,7 +17,7 @@ from multiprocesstools.claims import claim as claims
 from multiprocesstools.claims.assess import look_twice
 from multiprocesstools.claims.claim import Expelled, Refusal
 from multiprocesstools.claims.ended import Outcome
-from multiprocesstools.claims.hands import Claim
+from multiprocesstools.claims.hands import Claim, How
 from multiprocesstools.claims.instance import Rules
 from multiprocesstools.claims.publish import discard
 from multiprocesstools.claims.slots import Files, Slot
@@ -78,13 +78,13 @@ class Crew:
         return self._member.stop_requested
 
     def take(
-        self, slot: Slot, files: Files | None = None, *, look: bool = True, in_place: bool = False
+        self, slot: Slot, files: Files | None = None, *, look: bool = True, how: How = How.STAGED
     ) -> Claim | Refusal:
         """`claims.take` by the current membership, joining anew when it was expelled. Call it with signals waiting."""
         for _ in range(_MOST_REJOINS):
             member = self.member()
             try:
-                taken = self._take(member, slot, files, look, in_place)
+                taken = self._take(member, slot, files, look, how)
             except Expelled:
                 continue
             if isinstance(taken, Claim) and taken.given_up:  # a signal came meanwhile, and the user's handler returned
@@ -93,11 +93,11 @@ class Crew:
             return taken
         raise RunDirectoryUnusable(self.run.directory, "the records of this instance are removed again and again")
 
-    def _take(self, member: Member, slot: Slot, files: Files | None, look: bool, in_place: bool) -> Claim | Refusal:
+    def _take(self, member: Member, slot: Slot, files: Files | None, look: bool, how: How) -> Claim | Refusal:
         """Take. A signal that ends the work leaves nothing in hand that nobody will ever settle."""
         taken: Claim | Refusal | None = None
         try:
-            taken = claims.take(member.instance, slot, files, look=look, in_place=in_place)
+            taken = claims.take(member.instance, slot, files, look=look, how=how)
             if isinstance(taken, Claim):
                 member.journal.add_claimed(member.item_name(slot), taken.attempt)
             return taken

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from multiprocesstools.claims import direct
 from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.ended import Outcome
-from multiprocesstools.claims.hands import Claim
+from multiprocesstools.claims.hands import Claim, How
 from multiprocesstools.claims.slots import Slot, check_name
 from multiprocesstools.crew import Crew
 from multiprocesstools.errors import BadArgument, BadName, ClaimLost
@@ -93,7 +93,7 @@ class InPlace:
         member = self._crew.member()
         if direct.is_foreign(member.instance, placeholder):
             return self._refuse_foreign(placeholder)
-        taken = self._crew.take(slot, in_place=True)
+        taken = self._crew.take(slot, how=How.IN_PLACE)
         if isinstance(taken, Refusal):
             return False
         member = self._crew.member()

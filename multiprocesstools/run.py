@@ -19,9 +19,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from multiprocesstools.claims import identity
-from multiprocesstools.claims.disk import Disk, PosixDisk
+from multiprocesstools.claims.disk import Disk
 from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.instance import Instance, Notice, Rules, ignore_notice
+from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.claims.record import Beat, Record, Unreadable, decode
 from multiprocesstools.claims.slots import check_name
 from multiprocesstools.claims.steady import SteadyDisk

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from multiprocesstools.claims.disk import PosixDisk
+from multiprocesstools.claims.posix import PosixDisk
 
 
 class WithoutLinks(PosixDisk):
@@ -44,6 +44,9 @@ class Faulty(PosixDisk):
     def create(self, path: str, data: bytes, *, durable: bool = False) -> None:
         self._do("create", path, data, durable=durable)
 
+    def draft(self, path: str, data: bytes) -> Any:
+        return self._do("draft", path, data)
+
     def link(self, source: str, target: str) -> None:
         self._do("link", source, target)
 
@@ -59,8 +62,8 @@ class Faulty(PosixDisk):
     def list(self, directory: str) -> Any:
         return self._do("list", directory)
 
-    def read(self, path: str, limit: int = 1 << 20) -> Any:
-        return self._do("read", path, limit)
+    def read(self, path: str, limit: int = 1 << 20, *, whole: bool = True) -> Any:
+        return self._do("read", path, limit, whole=whole)
 
     def sync(self, path: str) -> Any:
         return self._do("sync", path)

@@ -172,7 +172,7 @@ def test_only_what_belongs_to_finished_items_is_litter() -> None:
 ITEMS = 30
 IMPORTS = """
 import os, shutil, time
-from multiprocesstools.claims.disk import PosixDisk
+from multiprocesstools.claims.posix import PosixDisk
 from tests.proof.network import worker as network_worker
 """
 SABOTAGE = {

@@ -16,7 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from multiprocesstools.claims.disk import Kept, PosixDisk, Stamp
+from multiprocesstools.claims.disk import Kept, Stamp
+from multiprocesstools.claims.posix import PosixDisk
 from tests.labs import require_lab
 
 CHECKOUT = Path(__file__).resolve().parents[1]

@@ -2,7 +2,7 @@
 
 It knows files and instances and nothing of tasks. The rooms, from the ground up:
 
-    disk      the verbs on the shared filesystem, and the only place where they are carried out
+    disk      the verbs on the shared filesystem, and `posix`, the only place where they are carried out
     whole     creating a file with its whole content at once
     steady    the same verbs, waiting out the errors that pass
     identity  which process this is, and the proof that another one is gone
@@ -15,6 +15,7 @@ It knows files and instances and nothing of tasks. The rooms, from the ground up
     assess    the state of an item as an instance finds it, names and ended-files together
     hands     what an instance is occupied with
     claim     one attempt: take -> publish | end
+    chunk     the first attempt at several items at once
     again     trying again what was set aside
     publish   from a complete staging file to the final
     direct    one attempt whose caller writes the final in place

@@ -45,4 +45,6 @@ def read_ended(me: Instance, slot: Slot, attempt: int) -> Ended | None:
         if error.errno in PASSING:
             raise
         return Ended(Outcome.UNREADABLE, exception=f"the ended-file cannot be read: {error}")
+    if data is None and slot.holder(attempt) is not slot:
+        return Ended(Outcome.DROPPED, exception="its chunk ended")
     return ended_files.decode(data) if data is not None else None

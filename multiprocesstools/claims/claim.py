@@ -13,13 +13,14 @@ never looked up by name before the claim.
 
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from multiprocesstools.claims.assess import assess, is_doubtful, look_twice
 from multiprocesstools.claims.disk import ABSENT, UNLINKABLE, HalfCreated
 from multiprocesstools.claims.ended import Ended, Outcome
-from multiprocesstools.claims.hands import Claim
+from multiprocesstools.claims.hands import Claim, How
 from multiprocesstools.claims.identity import rebooted
 from multiprocesstools.claims.instance import Instance
 from multiprocesstools.claims.peers import Sight, Verdict
@@ -51,14 +52,19 @@ class Refusal:
 
 
 def take(
-    me: Instance, slot: Slot, files: Files | None = None, *, look: bool = True, in_place: bool = False
+    me: Instance, slot: Slot, files: Files | None = None, *, look: bool = True, how: How = How.STAGED
 ) -> Claim | Refusal:
     """Try to win the item. `files`: what a recent listing said of it; None to begin with attempt 1.
 
-    With `look=False` a lost race costs one operation and nothing is learnt about who won it. `in_place`: the caller
-    will write the final itself (see `direct`). RunDirectoryUnusable when the directory of the final is gone;
-    FinalOfAnotherKind when the final is a device, pipe or socket.
+    With `look=False` a lost race costs one operation and nothing is learnt about who won it. `how` the caller will
+    write. RunDirectoryUnusable when the directory of the final is gone; FinalOfAnotherKind when the final is a device,
+    pipe or socket.
     """
+    return entered(me, slot, lambda: _take(me, slot, files, look, how))
+
+
+def entered(me: Instance, slot: Slot, take_it: Callable[[], Claim | Refusal]) -> Claim | Refusal:
+    """Try to win something with nothing else of this instance in its way. Expelled: the instance must join anew."""
     if not me.hands.enter(slot):
         return Refusal(Finding(State.RUNNING), Verdict(Sight.MINE, me.record))
     answer: Claim | Refusal | None = None
@@ -66,17 +72,17 @@ def take(
         me.ensure_fresh()
         if me.expelled:
             raise Expelled
-        answer = _take(me, slot, files, look, in_place)
+        answer = take_it()
         return answer
     finally:
         if not isinstance(answer, Claim) and not me.hands.owes(slot):
             me.hands.leave(slot)
 
 
-def _take(me: Instance, slot: Slot, files: Files | None, look: bool, in_place: bool) -> Claim | Refusal:
+def _take(me: Instance, slot: Slot, files: Files | None, look: bool, how: How) -> Claim | Refusal:
     attempt, doubts = 1, 0
-    if files is None and me.hands.has_tried(slot):  # it has looked at the final then, and its client may remember that
-        files = me.look(slot)
+    if files is None and (slot.chunk or me.hands.has_tried(slot)):
+        files = me.look(slot)  # it has looked at the final then, and its client may remember that
     for turn in range(_MOST_TURNS):
         if files is not None:
             answer = _next_attempt(me, slot, files)
@@ -88,8 +94,9 @@ def _take(me: Instance, slot: Slot, files: Files | None, look: bool, in_place: b
                 files = _look_anew(me, slot, doubts)
                 continue
             attempt = answer
-        if _create_claim(me, slot, attempt):
-            return _under_claim(me, slot, attempt, signed=files is not None and files.sign, in_place=in_place)
+        claim = Claim(slot, attempt, me.clock.wall())
+        if create_claim(me, claim, how):
+            return under_claim(me, claim, how, signed=files is not None and files.sign)
         if not look:
             return Refusal(Finding(State.RUNNING, attempt))
         me.clock.sleep(_PAUSE_SECONDS * turn)
@@ -116,7 +123,7 @@ def _next_attempt(me: Instance, slot: Slot, files: Files) -> int | Refusal | Sig
     finding = assess(me, slot, files)
     if is_doubtful(finding, files):
         finding = look_twice(me, slot)
-    if finding.state is State.FREE:
+    if finding.state is State.FREE and not (slot.chunk and finding.attempt == 0):  # that attempt is its chunk's
         return finding.attempt + 1
     if finding.state is not State.CLAIMED:
         return Refusal(finding)
@@ -125,12 +132,13 @@ def _next_attempt(me: Instance, slot: Slot, files: Files) -> int | Refusal | Sig
 
 def end_if_over(me: Instance, slot: Slot, attempt: int) -> Refusal | Sight:
     """Declare an attempt over if its owner is gone or silent. A refusal: it is running. A sight: look again."""
-    verdict = me.peers.judge_claim(slot.claim(attempt))
-    left = me.hands.has_left(slot, attempt)
+    holder = slot.holder(attempt)
+    verdict = me.peers.judge_claim(holder.claim(attempt))
+    left = me.hands.has_left(holder, attempt)
     if left is not None and (verdict.sight is Sight.MINE or verdict.owner is None):
-        me.write_ended(slot, attempt, left)
+        me.write_ended(holder, attempt, left)
         return Sight.MINE
-    if me.hands.works_on(slot, attempt):
+    if me.hands.works_on(holder, attempt):
         return Refusal(Finding(State.RUNNING, attempt), verdict)
     if verdict.sight is Sight.ALIVE:
         return Refusal(Finding(State.RUNNING, attempt), verdict)
@@ -140,11 +148,15 @@ def end_if_over(me: Instance, slot: Slot, attempt: int) -> Refusal | Sight:
 
 
 def declare_over(me: Instance, slot: Slot, attempt: int, verdict: Verdict) -> None:
-    """Write X_k for an attempt whose owner is gone or silent, or that this instance itself has left."""
+    """Write X_k for an attempt whose owner is gone or silent, or that this instance itself has left.
+
+    Of a chunk, the one item only: the end of the whole chunk is its owner's word, so that an item has one first end.
+    """
     if verdict.sight is Sight.MINE:
         me.write_ended(slot, attempt, me.ended(Outcome.DROPPED, exception="left without a word"))
         return
-    if me.write_ended(slot, attempt, me.ended(_outcome_of(verdict), exception=_words(verdict))):
+    outcome = _outcome_of(verdict) if slot.holder(attempt) is slot else Outcome.DROPPED
+    if me.write_ended(slot, attempt, me.ended(outcome, exception=_words(verdict))):
         me.notice("taken over", slot, attempt, owner=verdict.owner, sight=verdict.sight.value)
 
 
@@ -169,20 +181,25 @@ def _name(owner: Record | None) -> str:
 # -- step 1: the claim
 
 
-def _create_claim(me: Instance, slot: Slot, attempt: int) -> bool:
+def create_claim(me: Instance, claim: Claim, how: How = How.STAGED) -> bool:
+    """Bind the name of the claim to this instance. False: somebody else has it."""
+    directory, path = claim.slot.directory, claim.slot.claim(claim.attempt)
     try:
-        bind_to_record(me, slot.directory, slot.claim(attempt))
+        if how is How.DRAFT:
+            claim.draft = me.disk.draft(path, me.copy())
+        else:
+            bind_to_record(me, directory, path)
     except FileExistsError:
         return False
     except HalfCreated:
-        me.hands.remember(Claim(slot, attempt, 0.0), me.ended(Outcome.DROPPED, exception="no room for the claim"))
+        me.hands.remember(claim, me.ended(Outcome.DROPPED, exception="no room for the claim"))
         raise
     except OSError as error:
         if error.errno not in ABSENT:
             raise
-        if me.disk.look(slot.claim(attempt)) is not None:
+        if me.disk.look(path) is not None:
             return False  # ESTALE, the reply to a link that was made
-        _explain_missing(me, slot.directory, error)
+        _explain_missing(me, directory, error)
     return True
 
 
@@ -221,30 +238,32 @@ def _explain_missing(me: Instance, directory: str, error: OSError) -> None:
 # -- step 2: look again, under the claim
 
 
-def _under_claim(me: Instance, slot: Slot, attempt: int, *, signed: bool, in_place: bool) -> Claim | Refusal:
-    """Whatever goes wrong here, the claim is not left behind without a word."""
+def under_claim(me: Instance, claim: Claim, how: How = How.STAGED, *, signed: bool = False) -> Claim | Refusal:
+    """Look at the final and take the item in hand. Whatever goes wrong, the claim is not left behind without a word."""
     try:
-        return _look_again(me, slot, attempt, signed=signed, in_place=in_place)
+        return _look_again(me, claim, how, signed)
     except MultiProcessError:
         raise
     except BaseException as error:
-        end(me, Claim(slot, attempt, 0.0), me.ended(Outcome.DROPPED, exception=repr(error)))
+        end(me, claim, me.ended(Outcome.DROPPED, exception=repr(error)))
         raise
 
 
-def _look_again(me: Instance, slot: Slot, attempt: int, *, signed: bool, in_place: bool) -> Claim | Refusal:
+def _look_again(me: Instance, claim: Claim, how: How, signed: bool) -> Claim | Refusal:
+    slot = claim.slot
     final = me.disk.look(slot.final)
     if final is not None:
         signed = me.disk.look(slot.sign) is not None
         if not signed:
-            clear(me, slot, attempt)
+            claim.close()
+            clear(me, slot, claim.attempt)
             if final.kind == "other":
                 raise FinalOfAnotherKind(slot.final, "a device, pipe or socket")
-            return Refusal(Finding(State.DONE, attempt))
-        move_aside(me, slot, max(attempt - 1, 1), me.disk)
-    if signed and not in_place:
+            return Refusal(Finding(State.DONE, claim.attempt))
+        move_aside(me, slot, max(claim.attempt - 1, 1), me.disk)
+    if signed and how is not How.IN_PLACE:
         me.disk.unlink(slot.sign)
-    return me.hands.hold(Claim(slot, attempt, me.clock.wall()))
+    return me.hands.hold(claim)
 
 
 # -- the end of an attempt without an output
@@ -252,6 +271,7 @@ def _look_again(me: Instance, slot: Slot, attempt: int, *, signed: bool, in_plac
 
 def end(me: Instance, claim: Claim, end: Ended) -> None:
     """End an attempt without an output: X_k is written now, or at a later beat when there is no room."""
+    claim.close()
     me.hands.remember(claim, end)
     if claim.given_up:
         me.hands.leave(claim.slot)

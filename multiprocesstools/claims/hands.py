@@ -8,10 +8,20 @@ Condition: an item is entered before the first operation on it, and left after t
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from enum import Enum
 
-from multiprocesstools.claims.disk import Disk
+from multiprocesstools.claims.disk import Disk, Draft
 from multiprocesstools.claims.ended import Ended
 from multiprocesstools.claims.slots import Slot
+
+
+class How(Enum):
+    """How the output of an attempt is written: by the caller to a staging file, or to the final itself, in place; or by
+    the package, into the claim, which then is the staging file."""
+
+    STAGED = "staged"
+    IN_PLACE = "in place"
+    DRAFT = "draft"
 
 
 @dataclass(eq=False, slots=True)
@@ -21,6 +31,8 @@ class Claim:
     `lost`: another instance was seen to have taken the item over. `given_up`: the attempt was declared over while the
     work went on (a signal), so that somebody else may begin. `private`: the files and folders it may have written.
     `retract`: what must be done before the attempt may be declared over (direct mode). `thread`: which one won it.
+    `within`: the claim of its chunk; `is_chunk`: it is one. `draft`: the claim itself, where the result is written
+    into it.
     """
 
     slot: Slot
@@ -34,6 +46,20 @@ class Claim:
     private: tuple[str, ...] = ()
     retract: Callable[[Disk], None] | None = None
     thread: int = field(default_factory=threading.get_ident)
+    within: "Claim | None" = None
+    is_chunk: bool = False
+    draft: Draft | None = None
+
+    def close(self) -> None:
+        """Write no more into the claim."""
+        draft, self.draft = self.draft, None
+        if draft is not None:
+            draft.close()
+
+    @property
+    def is_link(self) -> bool:
+        """Is the claim a name of the own record?"""
+        return self.within is None and self.draft is None
 
 
 @dataclass(slots=True)
@@ -74,6 +100,10 @@ class Hands:
     def claims(self) -> list[Claim]:
         with self._lock:
             return [claim for claim in self._entered.values() if claim is not None]
+
+    def links(self) -> int:
+        """How many names the own record has from claims, if it can be linked."""
+        return sum(claim.is_link for claim in self.claims())
 
     def remember(self, claim: Claim, ended: Ended) -> None:
         """The attempt is over for us, whether or not its ended-file can be written now."""

@@ -115,7 +115,7 @@ class Instance:
             self._warn_of_loss()
         self.inode, self.last_beat = stamp.inode, began
         self._warned = self.overdue()
-        if stamp.links <= len(self.hands.claims()) or self._beats % _LOOK_FOR_RECORD_EVERY_BEATS == 0:
+        if stamp.links <= self.hands.links() or self._beats % _LOOK_FOR_RECORD_EVERY_BEATS == 0:
             self._look_for_record()
         return True
 
@@ -155,9 +155,12 @@ class Instance:
             self.clock.sleep(min(1.0, self.rules.beat_seconds))
 
     def look_at_hands(self, disk: Disk) -> None:
-        """Mark as lost what others have taken over."""
+        """Mark as lost what others have taken over; of a chunk nothing says so, so that it counts as lost."""
         for claim in self.hands.claims():
             if claim.lost or claim.given_up:
+                continue
+            if claim.is_chunk:
+                claim.lost = True
                 continue
             taken_over = was_taken_over(self.look(claim.slot, disk), claim.attempt)
             if taken_over and not claim.publishing:  # asked after the look: the final that it saw may be our own
@@ -181,7 +184,7 @@ class Instance:
 
     def look(self, slot: Slot, disk: Disk | None = None) -> Files:
         """The files of one item, from a fresh listing of its directory."""
-        return self.listing(slot.directory, disk).files(slot.name)
+        return self.listing(slot.directory, disk).of(slot)
 
     def stir(self, directory: str) -> None:
         """Change a directory, so that this client asks the server when it lists it next."""

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from multiprocesstools.claims.disk import PASSING, Disk
 from multiprocesstools.claims.identity import Identity
-from multiprocesstools.claims.record import Record, Unreadable, decode
+from multiprocesstools.claims.record import LIMIT_BYTES, Record, Unreadable, decode, encode
 from multiprocesstools.clock import Clock
 
 
@@ -86,7 +86,7 @@ class Peers:
             return Verdict(Sight.GONE, owner)
         if owner.beat is not None:
             return self._judge_silence(f"{owner.id} linked", data, owner)
-        return self._judge_silence(f"{owner.id} copied", self._beat_of(owner, data), owner)
+        return self._judge_silence(f"{owner.id} copied", self._beat_of(owner, encode(owner)), owner)
 
     def _judge_silence(self, key: str, sign: bytes, owner: Record | None) -> Verdict:
         now = self._clock.elapsed()
@@ -118,7 +118,7 @@ class Peers:
         OSError for errors that pass: then there was no round, and nothing is known.
         """
         try:
-            return self._disk.read(path)
+            return self._disk.read(path, LIMIT_BYTES, whole=False)
         except OSError as error:
             if error.errno in PASSING:
                 raise

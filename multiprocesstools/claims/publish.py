@@ -45,6 +45,20 @@ def publish(me: Instance, claim: Claim, parts: list[tuple[str, str]]) -> Publish
     return result
 
 
+def publish_draft(me: Instance, claim: Claim, rest: bytes) -> Published:
+    """Write the rest of the output into the claim and make it the final. OSError as with `publish`."""
+    assert claim.draft is not None
+    claim.draft.append(rest)
+    if me.rules.durable:
+        claim.draft.sync()
+    claim.close()
+    claim.publishing = True
+    result = _publish_one(me, claim.slot.claim(claim.attempt), claim.slot.final)
+    if result is not Published.GONE:
+        _settle(me, claim)
+    return result
+
+
 def _check(me: Instance, staging: str) -> bool:
     """Is the staging file there, of a kind that can be published, and safely on the disk? OSError if not."""
     if not me.rules.durable:
@@ -145,12 +159,14 @@ def _publish_by_rename(me: Instance, staging: str, final: str) -> Published:
 
 def clear(me: Instance, slot: Slot, attempt: int, *, declared_over: bool = False) -> None:
     """Remove what the attempts of a finished item have left; a first attempt that nobody `declared_over` has left its
-    claim only. What cannot be removed is litter for a sweep."""
+    claim only. A chunk keeps its claim, which is not of this item alone. What cannot be removed is litter for a sweep.
+    """
     for number in range(attempt, 0, -1):
         if attempt > 1 or declared_over:
             _remove_name(me, slot.retry(number))
             _remove_name(me, slot.ended(number))
-        _remove_name(me, slot.claim(number))
+        if not slot.chunk or number > 1:
+            _remove_name(me, slot.claim(number))
 
 
 def _remove_name(me: Instance, path: str) -> None:

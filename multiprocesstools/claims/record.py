@@ -4,7 +4,7 @@ Guarantee: decode(encode(record)) is the record; whatever else is in the file ra
 "owner unknown" and never as "free". Unknown keys are ignored, an unknown format is refused.
 
 A claim where the record cannot be linked is a copy: the same line with an empty beat, because the beat of a copy means
-nothing and must be read from the record itself.
+nothing and must be read from the record itself. Where the claim is the draft of a result, that follows in more lines.
 """
 
 import json
@@ -18,6 +18,8 @@ from multiprocesstools.claims.slots import check_name
 from multiprocesstools.errors import BadName
 
 FORMAT = 1
+LIMIT_BYTES = 1 << 16
+"""More has no record; a claim that is the draft of a result may have."""
 _HIGHEST_PID = 2**31 - 1
 _TAIL = '"}\n'
 _BEAT = re.compile("[0-9]{12} [0-9]{12}")
@@ -71,9 +73,9 @@ def beat_offset(encoded: bytes) -> int:
 
 
 def decode(data: bytes) -> Record:
-    """The record in these bytes. Unreadable for everything else."""
+    """The record in the first line of these bytes. Unreadable for everything else."""
     try:
-        line = json.loads(data)
+        line = json.loads(data.partition(b"\n")[0])
         if not isinstance(line, dict):
             raise Unreadable("not an object")
         if line["format"] != FORMAT:

@@ -7,7 +7,7 @@ had written (`.n.partial-<k>`), and staging files `.mpt-<token>.n`, whose token 
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from multiprocesstools.claims.disk import Entry
@@ -21,7 +21,14 @@ _LONGEST_TOKEN = ID_CHARACTERS + len("-folder-9999")
 _OWN = re.compile(r"\.(?P<name>.+)\.(?P<kind>claim|ended|retry|partial)-(?P<attempt>[1-9][0-9]{0,3})", re.DOTALL)
 _SIGN = re.compile(r"\.(?P<name>.+)\.direct", re.DOTALL)
 _STAGING = re.compile(rf"\.mpt-(?P<owner>[0-9a-f]{{{ID_CHARACTERS}}})-(?P<rest>[a-z0-9-]+)\.(?P<name>.+)", re.DOTALL)
+_CHUNK = re.compile(r"chunk-[0-9a-f]{16}-[0-9]+")
+_OURS = (_OWN, _SIGN, _CHUNK)
 PRIVATE_SUFFIX = "ended"
+
+
+def chunk_name(plan: str, number: int) -> str:
+    """The name of a chunk: of a plan, by its key, and counted from 0."""
+    return f"chunk-{plan[:16]}-{number}"
 
 
 def check_name(name: str) -> str:
@@ -32,7 +39,7 @@ def check_name(name: str) -> str:
         raise BadName(name, "it contains NUL or a line break")
     if name in (".", "..") or "/" in name:
         raise BadName(name, "it must be a plain name inside its directory")
-    if name.startswith((_PREFIX, ".multiprocesstools", ".chunk-")) or _OWN.fullmatch(name) or _SIGN.fullmatch(name):
+    if name.startswith((_PREFIX, ".multiprocesstools", ".chunk-")) or any(own.fullmatch(name) for own in _OURS):
         raise BadName(name, "the package uses such names itself")
     if _STAGING.fullmatch(f".{name}.direct"):
         raise BadName(name, "behind a dot, as its claims have it, it would be a staging file")
@@ -51,10 +58,19 @@ def encode_name(name: str) -> bytes:
 
 
 class Slot(NamedTuple):
-    """One item: the directory of its final, and the final's name there."""
+    """One item: the directory of its final, and the final's name there.
+
+    `chunk`: the name of the chunk that the item belongs to, if its list is claimed in chunks (see `chunk`). A chunk has
+    claims and ended-files like an item of that name, whose final never appears.
+    """
 
     directory: str
     name: str
+    chunk: str = ""
+
+    def holder(self, attempt: int) -> "Slot":
+        """Whose claim gives the attempt to an instance: the first one at an item of a chunk is the chunk's."""
+        return Slot(self.directory, self.chunk) if self.chunk and attempt == 1 else self
 
     @property
     def final(self) -> str:
@@ -115,6 +131,14 @@ class Files:
         return max(self.retries, default=0)
 
 
+def with_chunk(own: Files, chunk: Files) -> Files:
+    """The files of an item of a chunk: attempt 1 is the chunk's, and over with it, unless the item has an end of its
+    own."""
+    if own.highest > 1:
+        return replace(own, ended=own.ended | {1})
+    return own if own.highest else replace(own, claims=chunk.claims, ended=chunk.ended)
+
+
 @dataclass(frozen=True, slots=True)
 class Staged:
     """A staging or private file: its name, the id of its instance, and the item's name."""
@@ -137,6 +161,11 @@ class Listing:
         """What is known of one item; for most items only whether the final is there."""
         files = self.items.get(name)
         return files if files is not None else Files(final=name in self.names)
+
+    def of(self, slot: Slot) -> Files:
+        """What is known of one item, its chunk included."""
+        own = self.files(slot.name)
+        return with_chunk(own, self.files(slot.chunk)) if slot.chunk else own
 
     def is_done(self, name: str) -> bool:
         files = self.items.get(name)

@@ -10,7 +10,7 @@ second fsync after a failed one says "fine" of data that are lost.
 from collections.abc import Callable
 from typing import TypeVar
 
-from multiprocesstools.claims.disk import PASSING, READ_LIMIT_BYTES, Disk, Entry, HalfCreated, Kept, Stamp
+from multiprocesstools.claims.disk import PASSING, READ_LIMIT_BYTES, Disk, Draft, Entry, HalfCreated, Kept, Stamp
 from multiprocesstools.clock import Clock
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 5.0
@@ -31,6 +31,14 @@ class SteadyDisk:
             raise  # the name is bound: a second try could only say that it exists
         except OSError as error:
             return self._again(error, lambda: self.disk.create(path, data, durable=durable))
+
+    def draft(self, path: str, data: bytes) -> Draft:
+        try:
+            return self.disk.draft(path, data)
+        except HalfCreated:
+            raise
+        except OSError as error:
+            return self._again(error, lambda: self.disk.draft(path, data))
 
     def link(self, source: str, target: str) -> None:
         try:
@@ -62,11 +70,11 @@ class SteadyDisk:
         except OSError as error:
             return self._again(error, lambda: self.disk.list(directory))
 
-    def read(self, path: str, limit: int = READ_LIMIT_BYTES) -> bytes | None:
+    def read(self, path: str, limit: int = READ_LIMIT_BYTES, *, whole: bool = True) -> bytes | None:
         try:
-            return self.disk.read(path, limit)
+            return self.disk.read(path, limit, whole=whole)
         except OSError as error:
-            return self._again(error, lambda: self.disk.read(path, limit))
+            return self._again(error, lambda: self.disk.read(path, limit, whole=whole))
 
     def sync(self, path: str) -> Stamp:
         return self.disk.sync(path)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from multiprocesstools.claims import identity
-from multiprocesstools.claims.disk import Disk, PosixDisk
+from multiprocesstools.claims.disk import Disk
 from multiprocesstools.claims.instance import Instance, Rules
+from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.claims.record import Beat, Record
 from multiprocesstools.claims.slots import Slot
 from tests.clocks import HandClock

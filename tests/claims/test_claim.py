@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from multiprocesstools.claims.claim import Expelled, Refusal, end, end_if_over, give_up, take
-from multiprocesstools.claims.disk import Disk, HalfCreated, PosixDisk
+from multiprocesstools.claims.disk import Disk, HalfCreated
 from multiprocesstools.claims.ended import Ended, Outcome, decode
-from multiprocesstools.claims.hands import Claim
+from multiprocesstools.claims.hands import Claim, How
 from multiprocesstools.claims.instance import Instance, Rules
+from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.claims.publish import Published, publish
 from multiprocesstools.claims.slots import Slot
 from multiprocesstools.claims.survey import State
@@ -470,7 +471,7 @@ def test_a_claim_under_which_the_look_failed_is_given_back(world: World, verb: s
     disk = Faulty()
     dead, me = world.join(), world.join(disk)
     if verb == "rename":
-        won(take(dead, world.slot(), in_place=True))
+        won(take(dead, world.slot(), how=How.IN_PLACE))
         Path(world.slot().final).write_text("half")
         Path(world.slot().sign).touch()
         world.die(dead)
@@ -537,6 +538,6 @@ def test_names_that_never_agree_are_left_for_later(world: World) -> None:
     disk = Faulty()
     owner, me = world.join(), world.join(disk)
     won(take(owner, world.slot()))
-    disk.read = lambda path, limit=0: None  # type: ignore[method-assign, assignment]
+    disk.read = lambda path, limit=0, *, whole=True: None  # type: ignore[method-assign, assignment]
     assert refused(take(me, world.slot(), me.look(world.slot()))) is State.RUNNING
     assert len([verb for verb, _ in disk.calls if verb == "list"]) < 100

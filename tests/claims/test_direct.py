@@ -10,7 +10,7 @@ from multiprocesstools.claims import direct
 from multiprocesstools.claims.claim import Refusal, take
 from multiprocesstools.claims.disk import HalfCreated
 from multiprocesstools.claims.ended import Outcome
-from multiprocesstools.claims.hands import Claim
+from multiprocesstools.claims.hands import Claim, How
 from multiprocesstools.claims.instance import Instance
 from multiprocesstools.claims.publish import Published, publish
 from multiprocesstools.claims.survey import State
@@ -20,7 +20,7 @@ from tests.disks import Faulty, WithoutLinks, fail_once, fill, make_room
 
 
 def begin(world: World, me: Instance, temp: str = "a.tmp") -> Claim:
-    claim = take(me, world.slot(), in_place=True)
+    claim = take(me, world.slot(), how=How.IN_PLACE)
     assert isinstance(claim, Claim)
     assert direct.begin(me, claim, str(world.root / "out" / temp))
     return claim
@@ -43,7 +43,7 @@ def test_a_half_written_final_is_not_done_and_is_moved_aside(world: World) -> No
     dead, heir = world.join(), world.join()
     begin(world, dead)
     final(world).write_text("ha")
-    answer = take(heir, world.slot(), in_place=True)
+    answer = take(heir, world.slot(), how=How.IN_PLACE)
     assert isinstance(answer, Refusal) and answer.state is State.RUNNING
     world.die(dead)
     claim = begin(world, heir, "a.tmp")
@@ -100,7 +100,7 @@ def test_a_placeholder_of_another_program_is_left_alone(world: World) -> None:
     me = world.join()
     foreign = world.root / "out" / "a.tmp"
     foreign.write_text("mine")
-    claim = take(me, world.slot(), in_place=True)
+    claim = take(me, world.slot(), how=How.IN_PLACE)
     assert isinstance(claim, Claim)
     assert not direct.begin(me, claim, str(foreign))
     assert foreign.read_text() == "mine"
@@ -112,7 +112,7 @@ def test_a_planted_link_is_no_placeholder(world: World) -> None:
     victim = world.root / "victim"
     victim.write_text("untouched")
     (world.root / "out" / "a.tmp").symlink_to(victim)
-    claim = take(me, world.slot(), in_place=True)
+    claim = take(me, world.slot(), how=How.IN_PLACE)
     assert isinstance(claim, Claim)
     assert not direct.begin(me, claim, str(world.root / "out" / "a.tmp"))
     assert victim.read_text() == "untouched"
@@ -142,7 +142,7 @@ def test_a_final_whose_publication_lost_its_reply_is_not_taken_back(world: World
 def test_no_room_at_the_beginning_gives_the_item_back(world: World, what: str) -> None:
     disk = Faulty()
     me = world.join(disk)
-    claim = take(me, world.slot(), in_place=True)
+    claim = take(me, world.slot(), how=How.IN_PLACE)
     assert isinstance(claim, Claim)
     wanted = {"placeholder": "a.tmp", "sign": ".direct"}[what]
     fill(disk, lambda path: path.endswith(wanted))
@@ -209,7 +209,7 @@ def test_a_placeholder_that_could_not_be_written_leaves_nothing_and_is_tried_aga
 
     torn: list[str] = []
     me = world.join(Half())
-    claim = take(me, world.slot(), in_place=True)
+    claim = take(me, world.slot(), how=How.IN_PLACE)
     assert isinstance(claim, Claim)
     with pytest.raises(OSError, match="full"):
         direct.begin(me, claim, str(world.root / "out" / "a.tmp"))
@@ -221,6 +221,6 @@ def test_without_links_the_placeholder_of_another_program_is_not_replaced(world:
     foreign = world.root / "out" / "a.tmp"
     foreign.touch()
     me = world.join(WithoutLinks())
-    claim = take(me, world.slot(), in_place=True)
+    claim = take(me, world.slot(), how=How.IN_PLACE)
     assert isinstance(claim, Claim) and not direct.begin(me, claim, str(foreign))
     assert foreign.read_bytes() == b""

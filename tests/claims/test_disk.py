@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from multiprocesstools.claims.disk import UNLINKABLE, Disk, PosixDisk
+from multiprocesstools.claims.disk import UNLINKABLE, Disk
+from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.claims.steady import SteadyDisk
 from multiprocesstools.claims.whole import same_file
 from multiprocesstools.clock import SystemClock
@@ -45,6 +46,26 @@ def test_create_writes_the_whole_content_and_refuses_an_existing_name(disk: Disk
     with pytest.raises(FileExistsError):
         disk.create(path, b"two")
     assert disk.read(path) == b"one"
+
+
+def test_a_draft_is_there_with_its_beginning_and_is_written_to_its_end(disk: Disk, root: str) -> None:
+    path = f"{root}/a"
+    draft = disk.draft(path, b"one")
+    with pytest.raises(FileExistsError):
+        disk.draft(path, b"other")
+    assert disk.read(path) == b"one"
+    draft.append(b" two")
+    draft.append(b" three")
+    draft.sync()
+    draft.close()
+    assert disk.read(path) == b"one two three"
+
+
+def test_the_beginning_of_a_file_can_be_read_whatever_its_size(disk: Disk, root: str) -> None:
+    disk.create(f"{root}/a", b"0123456789")
+    assert disk.read(f"{root}/a", 4, whole=False) == b"0123"
+    assert disk.read(f"{root}/a", 100, whole=False) == b"0123456789"
+    assert disk.read(f"{root}/missing", 4, whole=False) is None
 
 
 def test_nothing_is_made_in_a_directory_that_is_missing(disk: Disk, root: str) -> None:

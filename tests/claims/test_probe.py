@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from multiprocesstools.claims.disk import PosixDisk
+from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.claims.probe import Findings, probe, refuse_without_links
 from multiprocesstools.errors import UnsafeFilesystem
 from tests.disks import Faulty, WithoutLinks

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from multiprocesstools.claims.disk import PosixDisk
+from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.claims.slots import NAME_LIMIT_BYTES, Slot, check_name, private, read_listing
 from multiprocesstools.errors import BadName
 

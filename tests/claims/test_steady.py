@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from multiprocesstools.claims.disk import PosixDisk
+from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.claims.steady import SteadyDisk
 from tests.clocks import HandClock
 from tests.disks import Faulty, fail_once

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from multiprocesstools.claims.claim import take
 from multiprocesstools.claims.ended import Outcome, decode
-from multiprocesstools.claims.hands import Claim
+from multiprocesstools.claims.hands import Claim, How
 from multiprocesstools.claims.instance import Instance
 from multiprocesstools.claims.sweep import Report, sweep
 from tests.claims.conftest import World
@@ -86,7 +86,7 @@ def test_the_leftovers_of_a_finished_item_are_removed_and_its_final_stays(world:
 
 def test_neither_a_sign_nor_a_half_written_final_nor_a_partial_is_touched(world: World) -> None:
     dead, sweeper = world.join(), world.join()
-    take(dead, world.slot(), in_place=True)
+    take(dead, world.slot(), how=How.IN_PLACE)
     for path in (world.slot().final, world.slot().sign, world.slot().partial(1)):
         Path(path).write_text("x")
     world.die(dead)

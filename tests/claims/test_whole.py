@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from multiprocesstools.claims.disk import Disk, HalfCreated, PosixDisk
+from multiprocesstools.claims.disk import Disk, HalfCreated
+from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.claims.whole import create_whole, replace_whole
 from tests.disks import Faulty, WithoutLinks, fail_once
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from multiprocesstools.claims.disk import PosixDisk
+from multiprocesstools.claims.posix import PosixDisk
 
 ID = "0123456789abcdef" * 2
 

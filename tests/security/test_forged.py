@@ -20,9 +20,9 @@ import pytest
 from multiprocesstools import MultiProcessHelper
 from multiprocesstools.claims import ended as ended_files
 from multiprocesstools.claims import identity
-from multiprocesstools.claims.disk import PosixDisk
 from multiprocesstools.claims.ended import Ended, Outcome
 from multiprocesstools.claims.identity import _process
+from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.claims.publish import clear
 from multiprocesstools.claims.slots import MOST_ATTEMPTS
 from multiprocesstools.errors import ItemFailed, NewerFormat, SettingsDiffer

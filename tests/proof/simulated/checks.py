@@ -54,7 +54,7 @@ class World(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        return self.final != 0 and self.state.files[self.final].data == WHOLE
+        return self.final != 0 and self.state.files[self.final].data.endswith(WHOLE)
 
     @property
     def done(self) -> bool:
@@ -163,10 +163,14 @@ def _words(moment: Moment, fact: Facts) -> list[str]:
 
 
 def _failures(world: World, facts: tuple[Facts, ...], below: int = 1 << 30) -> set[int]:
-    """The attempts that truly failed, or whose owner has died in them."""
-    failed = {attempt for fact in facts for attempt, outcome in fact.left if outcome in FAILURES}
+    """The attempts that truly failed, or whose owner has died in them. Not one in a chunk that ended without a word."""
+    names = world.state.names
+    failed = {
+        attempt for fact in facts for attempt, outcome in fact.left
+        if outcome in FAILURES and (ITEM.claim(attempt) in names or _end_of(world.state, attempt) in FAILURES)
+    }  # fmt: skip
     for attempt in range(1, 10):
-        inode = world.state.names.get(ITEM.claim(attempt), 0)
+        inode = names.get(ITEM.claim(attempt), 0)
         if inode // INODES_PER_PROCESS in world.gone and _end_of(world.state, attempt) in ("", "died"):
             failed.add(attempt)
     return {attempt for attempt in failed if attempt < below}

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from multiprocesstools.claims.disk import READ_LIMIT_BYTES, Entry, HalfCreated, Kept, Stamp
+from multiprocesstools.claims.disk import READ_LIMIT_BYTES, Draft, Entry, HalfCreated, Kept, Stamp
 from tests.proof.simulated.clients import Ways, outcomes
 from tests.proof.simulated.server import Operation, Stat, State, Who
 
@@ -42,6 +42,10 @@ class SimulatedDisk:
         except OSError as error:
             raise HalfCreated(error.errno, error.strerror, path) from error
 
+    def draft(self, path: str, data: bytes) -> Draft:
+        self.create(path, data)
+        return _SimulatedDraft(self._perform, self._next_inode, len(data))
+
     def link(self, source: str, target: str) -> None:
         self._perform(("link", source, target))
 
@@ -65,8 +69,9 @@ class SimulatedDisk:
             answer = self._perform(("list", directory))
         return [SimulatedEntry(*entry) for entry in answer]
 
-    def read(self, path: str, limit: int = READ_LIMIT_BYTES) -> bytes | None:
-        return self._perform(("read", path))
+    def read(self, path: str, limit: int = READ_LIMIT_BYTES, *, whole: bool = True) -> bytes | None:
+        data: bytes | None = self._perform(("read", path))
+        return data if whole or data is None else data[:limit]
 
     def sync(self, path: str) -> Stamp:
         return _stamp(self._perform(("sync", path)))
@@ -109,6 +114,21 @@ class SimulatedEntry:
 
     def is_symlink(self) -> bool:
         return False
+
+
+class _SimulatedDraft:
+    def __init__(self, perform: Perform, inode: int, size: int) -> None:
+        self._perform, self._inode, self._size = perform, inode, size
+
+    def append(self, data: bytes) -> None:
+        self._perform(("write", self._inode, self._size, data))
+        self._size += len(data)
+
+    def sync(self) -> None:
+        self._perform(("sync inode", self._inode))
+
+    def close(self) -> None:
+        pass
 
 
 class _SimulatedKept:

@@ -89,7 +89,7 @@ MUTANTS = [
     ),
     _one(
         "no memory of attempts left", "claims/hands.py",
-        """            self._left.setdefault(claim.slot.final, {})[claim.attempt] = replace(ended, traceback="")
+        """            self._left.setdefault(claim.slot, {})[claim.attempt] = replace(ended, traceback="")
 """,
         """            replace(ended, traceback="")
 """,
@@ -153,7 +153,7 @@ MUTANTS = [
     ),
     _one(
         "no listing before a second try of one's own", "claims/claim.py",
-        "if files is None and me.hands.has_tried(slot):", "if False:", "stubborn memory",
+        "if files is None and (slot.chunk or me.hands.has_tried(slot)):", "if False:", "stubborn memory",
     ),
     _one(
         "one listing is enough to say failed", "claims/assess.py",
@@ -202,7 +202,8 @@ MUTANTS = [
     ),
     _one(
         "the claim goes before the final comes", "claims/publish.py",
-        "    claim.publishing = True\n    result", "    me.disk.unlink(claim.slot.claim(claim.attempt))\n    result",
+        "    result = Published.MINE\n",
+        "    result = Published.MINE\n    me.disk.unlink(claim.slot.claim(claim.attempt))\n",
         "crash",
     ),
     _one(
@@ -223,5 +224,29 @@ MUTANTS = [
     _one(
         "an overdue instance starts new work at once", "claims/claim.py",
         "        me.ensure_fresh()\n", "", "tests/claims/test_claim.py",
+    ),
+    _one(
+        "a chunk is let go although not all of its finals are there", "claims/chunk.py",
+        "    if done:\n", "    if done or not done:\n", "chunk, all ways to end", "chunk",
+    ),
+    _one(
+        "an item of a free chunk is claimed by itself", "claims/claim.py",
+        " and not (slot.chunk and finding.attempt == 0)", "", "chunk, lost reply", "chunk, suspicion", "chunk",
+    ),
+    _one(
+        "an item of a chunk is not looked at again under the claim", "claims/chunk.py",
+        "under_claim(me, Claim(slot, 1, me.clock.wall(), within=chunk))",
+        "me.hands.hold(Claim(slot, 1, me.clock.wall(), within=chunk))", "chunk, lost reply", "chunk",
+    ),
+    _one(
+        "others say that a chunk is over, beside the ends of its items", "claims/claim.py",
+        "    if me.write_ended(slot, attempt, me.ended(outcome, exception=_words(verdict))):",
+        "    if me.write_ended(slot.holder(attempt), attempt, me.ended(outcome, exception=_words(verdict))):",
+        "chunk, suspicion",
+    ),
+    _one(
+        "a draft is published before it is written", "claims/publish.py",
+        "    claim.draft.append(rest)\n", "    me.disk.link(claim.slot.claim(claim.attempt), claim.slot.final)\n",
+        "draft",
     ),
 ]  # fmt: skip

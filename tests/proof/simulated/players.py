@@ -12,15 +12,16 @@ from typing import Any
 from multiprocesstools.claims import direct
 from multiprocesstools.claims.again import try_again
 from multiprocesstools.claims.assess import look_twice
+from multiprocesstools.claims.chunk import leave_chunk, take_chunk, take_item
 from multiprocesstools.claims.claim import Expelled, Refusal, end, give_up, take
 from multiprocesstools.claims.ended import Outcome
-from multiprocesstools.claims.hands import Claim
+from multiprocesstools.claims.hands import Claim, How
 from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.instance import Instance, Rules
 from multiprocesstools.claims.peers import Peers, Sight, Verdict
-from multiprocesstools.claims.publish import Published, discard, publish
+from multiprocesstools.claims.publish import Published, discard, publish, publish_draft
 from multiprocesstools.claims.record import Beat, Record
-from multiprocesstools.claims.slots import Files, Slot
+from multiprocesstools.claims.slots import Files, Slot, chunk_name
 from multiprocesstools.claims.survey import SETTLED, Finding, State
 from multiprocesstools.claims.sweep import sweep
 from multiprocesstools.errors import ClaimLost
@@ -33,6 +34,7 @@ DIRECTORIES = (RUN, OUT, INSTANCES)
 HALF, WHOLE = b"half", b"whole"
 PLACEHOLDER = f"{OUT}/a.tmp"
 ITEM = Slot(OUT, "a")
+IN_CHUNK, OTHER = (Slot(OUT, name, chunk_name("0" * 16, 0)) for name in ("a", "b"))
 _ROUNDS_ALONE = 4
 
 Ask = Callable[[Operation], Any]
@@ -130,7 +132,7 @@ def identity_of(number: int, machine: str) -> Identity:
 # -- programs
 
 
-def worker(*works: str, rounds: int = 3, lists: bool = True) -> Program:
+def worker(*works: str, rounds: int = 3, lists: bool = True, how: How = How.STAGED) -> Program:
     """Takes the item until it is settled, and works on it in one of these ways at each attempt. Every round but the
     first begins with a listing, as the loop does; none without `lists`, as with `claim`.
 
@@ -142,37 +144,40 @@ def worker(*works: str, rounds: int = 3, lists: bool = True) -> Program:
         me = player.join()
         for number in range(rounds):
             player.reach(me, number)
-            if _one_round(player, me, works, listing=lists and number > 0):
+            if _one_round(player, me, works, listing=lists and number > 0, how=how):
                 return
         if player.ask(("alone?",)):  # then nothing may stand in the way any more
             for number in range(_ROUNDS_ALONE):
                 player.reach(me, rounds + number)
-                if _one_round(player, me, works, listing=True):
+                if _one_round(player, me, works, listing=True, how=how):
                     return
             player.note(said="stuck")
 
     return play
 
 
-def _one_round(player: Player, me: Instance, works: tuple[str, ...], *, listing: bool) -> bool:
+def _one_round(
+    player: Player, me: Instance, works: tuple[str, ...], *, listing: bool, how: How = How.STAGED, slot: Slot = ITEM
+) -> bool:
     """One try at the item, as the loop makes it. True: it is settled, or this instance does not want it any more."""
-    files = me.look(ITEM) if listing else None
+    files = me.look(slot) if listing else None
     if files is not None and files.done:
         player.note(said="done")
         return True
-    taken = _take(player, me, files if files and files.highest else None)
+    taken = _take(player, me, files if files and files.highest else None, how, slot)
     if taken is None:
         return True
     if isinstance(taken, Refusal):
         return _told(player, taken)
-    how = works[0] if len(works) == 1 else player.ask(("choose", works))
-    _work(player, me, taken, how)
+    _work(player, me, taken, works[0] if len(works) == 1 else player.ask(("choose", works)))
     return player.facts.said in ("done", "dropped")
 
 
-def _take(player: Player, me: Instance, files: Files | None, *, in_place: bool = False) -> Claim | Refusal | None:
+def _take(
+    player: Player, me: Instance, files: Files | None, how: How = How.STAGED, slot: Slot = ITEM
+) -> Claim | Refusal | None:
     try:
-        taken = take(me, ITEM, files, in_place=in_place)
+        taken = take(me, slot, files, how=how)
     except Expelled:
         player.note(said="expelled")
         return None
@@ -197,11 +202,7 @@ def _work(player: Player, me: Instance, claim: Claim, how: str) -> None:
 def _write_and_publish(player: Player, me: Instance, claim: Claim) -> None:
     staging = me.staging(claim)
     try:
-        player.disk.create(staging, HALF)
-        stamp = me.disk.look(staging)
-        if stamp is not None:
-            player.ask(("write", stamp.inode, 0, WHOLE))
-        result = publish(me, claim, [(staging, ITEM.final)])
+        result = publish_draft(me, claim, WHOLE) if claim.draft else _write_staging(player, me, claim, staging)
     except OSError:
         discard(me, staging)
         return _end(player, me, claim, Outcome.FAILED)
@@ -209,6 +210,14 @@ def _write_and_publish(player: Player, me: Instance, claim: Claim) -> None:
         return _end(player, me, claim, Outcome.FAILED)
     player.note(owns=0, said="done", wrote=result is Published.MINE)
     return None
+
+
+def _write_staging(player: Player, me: Instance, claim: Claim, staging: str) -> Published:
+    player.disk.create(staging, HALF)
+    stamp = me.disk.look(staging)
+    if stamp is not None:
+        player.ask(("write", stamp.inode, 0, WHOLE))
+    return publish(me, claim, [(staging, claim.slot.final)])
 
 
 def _end(player: Player, me: Instance, claim: Claim, outcome: Outcome) -> None:
@@ -219,6 +228,66 @@ def _end(player: Player, me: Instance, claim: Claim, outcome: Outcome) -> None:
         me.tend()
 
 
+def chunk_worker(*works: str, rounds: int = 2) -> Program:
+    """Takes the chunk with both items, and works on the other one and on the item; when somebody else has the chunk, or
+    had it, it goes on with the item alone, as `worker` does."""
+
+    def play(player: Player) -> None:
+        me = player.join()
+        for number in range(rounds):
+            player.reach(me, number)
+            if _chunk_round(player, me, works):
+                return
+        if player.ask(("alone?",)):
+            for number in range(_ROUNDS_ALONE):
+                player.reach(me, rounds + number)
+                if _chunk_round(player, me, works):
+                    return
+            player.note(said="stuck")
+
+    return play
+
+
+def _chunk_round(player: Player, me: Instance, works: tuple[str, ...]) -> bool:
+    try:
+        taken = take_chunk(me, IN_CHUNK.holder(1))
+    except Expelled:
+        player.note(said="expelled")
+        return True
+    except OSError:  # no room, no server: the loop would come back later
+        return False
+    if isinstance(taken, Refusal):
+        return _one_round(player, me, works, listing=True, slot=IN_CHUNK)
+    _work_through(player, me, taken, works)
+    return player.facts.said in ("done", "dropped")
+
+
+def _work_through(player: Player, me: Instance, chunk: Claim, works: tuple[str, ...]) -> None:
+    """The items of a chunk, one after the other, and the end of the chunk."""
+    done = 0
+    for slot in (OTHER, IN_CHUNK):
+        taken = take_item(me, chunk, slot)
+        if isinstance(taken, Refusal):
+            done += taken.state is State.DONE
+            if slot is IN_CHUNK:
+                _told(player, taken)
+        elif slot is OTHER:
+            done += _publish_other(player, me, taken)
+        else:
+            player.note(owns=1, said="", at=0, given_up=False)
+            _work(player, me, taken, works[0] if len(works) == 1 else player.ask(("choose", works)))
+            done += player.facts.said == "done"
+    leave_chunk(me, chunk, done=done == 2)
+
+
+def _publish_other(player: Player, me: Instance, claim: Claim) -> bool:
+    try:
+        return _write_staging(player, me, claim, me.staging(claim)) in (Published.MINE, Published.LOST)
+    except OSError:
+        end(me, claim, me.ended(Outcome.FAILED))
+        return False
+
+
 def in_place(*works: str, rounds: int = 3) -> Program:
     """The documented style: writes the final itself. ok: writes half, then the whole, and finishes. drop: half
     only. again: the same, and it tries once more."""
@@ -227,7 +296,7 @@ def in_place(*works: str, rounds: int = 3) -> Program:
         me = player.join()
         for number in range(rounds):
             player.reach(me, number)
-            taken = _take(player, me, None, in_place=True)
+            taken = _take(player, me, None, How.IN_PLACE)
             if taken is None or (isinstance(taken, Refusal) and _told(player, taken)):
                 return
             if isinstance(taken, Claim):

@@ -5,17 +5,25 @@ Each names who takes part and what may go wrong. Two instances, one item, two at
 
 from dataclasses import replace
 
+from multiprocesstools.claims.hands import How
 from tests.proof.simulated.behaviour import Setting
 from tests.proof.simulated.clients import Ways
-from tests.proof.simulated.players import in_place, retrier, sweeper, worker
+from tests.proof.simulated.players import chunk_worker, in_place, retrier, sweeper, worker
 
 BLIND = Ways(blind=True)
 FAILING = (worker("ok", "fail", rounds=2),) * 2
 PLAIN = (worker("ok", rounds=2),) * 2
+DRAFTING = (worker("ok", rounds=2, how=How.DRAFT),) * 2
 
 
 def _of(name: str, programs: tuple, ways: Ways = BLIND, **rest: object) -> Setting:  # type: ignore[type-arg]
     return Setting(name, programs, ways, **rest)  # type: ignore[arg-type]
+
+
+def _chunks(*rows: tuple[str, tuple, Ways, dict[str, int]]) -> list[Setting]:  # type: ignore[type-arg]
+    """Both items of a directory are one chunk; whoever comes later knows that too."""
+    newcomer = chunk_worker("ok", rounds=4)
+    return [_of(name, programs, ways, budget=budget, newcomer=newcomer) for name, programs, ways, budget in rows]
 
 
 SHORT = [
@@ -52,6 +60,21 @@ SHORT = [
     _of("sweep, suspicion", (worker("ok", rounds=1), sweeper(times=1)), Ways(), budget={"silent": 1}),
     _of("sweep in place", (in_place("ok", rounds=1), sweeper(times=1)), Ways(), budget={"crash": 1}, in_place=True),
     _of("retry", (worker("fail", "ok", rounds=2), retrier(), worker("ok", rounds=1)), max_attempts=1),
+    *_chunks(
+        ("chunk", (chunk_worker("ok", "fail"),) * 2, BLIND, {"crash": 1}),
+        ("chunk, suspicion", (chunk_worker("ok", "fail"),) * 2, BLIND, {"silent": 1}),
+        ("chunk, torn", (chunk_worker("ok"),) * 2, replace(BLIND, torn=True), {"crash": 1}),
+        ("chunk, lost reply", (chunk_worker("ok", "fail"),) * 2, replace(BLIND, lost=True), {"lost": 1}),
+        ("chunk, repeated listings", (chunk_worker("ok", "fail"),) * 2, replace(BLIND, repeated=True), {"repeated": 1}),
+        ("chunk, errors", (chunk_worker("ok", "drop"),) * 2, replace(BLIND, error=True), {"error": 1}),
+        ("chunk, full disk", (chunk_worker("ok", "fail"),) * 2, replace(BLIND, full=True), {"full": 1}),
+        ("chunk, all ways to end", (chunk_worker("ok", "drop", "skip", "fatal", "late"),) * 2, BLIND, {"crash": 1}),
+        ("chunk, three, crash", (chunk_worker("ok"),) * 3, BLIND, {"crash": 1}),
+        ("chunk, sweep", (chunk_worker("ok", "fail", rounds=1), sweeper(times=1)), Ways(), {"crash": 1}),
+    ),
+    _of("draft", (worker("ok", "fail", rounds=2, how=How.DRAFT),) * 2, budget={"crash": 1}),
+    _of("draft, lost reply", DRAFTING, replace(BLIND, lost=True), budget={"lost": 1}),
+    _of("draft, suspicion", (worker("ok", "late", rounds=2, how=How.DRAFT),) * 2, budget={"silent": 1}),
 ]  # fmt: skip
 
 FOR_MUTANTS = [

@@ -21,7 +21,7 @@ from multiprocesstools.claims.again import try_again
 from multiprocesstools.claims.assess import look_twice
 from multiprocesstools.claims.claim import Expelled, Refusal, end, give_up, take
 from multiprocesstools.claims.ended import Outcome
-from multiprocesstools.claims.hands import Claim
+from multiprocesstools.claims.hands import Claim, How
 from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.instance import Instance, Rules
 from multiprocesstools.claims.publish import Published, discard, publish
@@ -164,7 +164,7 @@ class Simulation:
         """True: something was done, so that the listing is old."""
         in_place = self.story.style == "in place"
         try:
-            taken = take(me, slot, files if files.highest else None, in_place=in_place)
+            taken = take(me, slot, files if files.highest else None, how=How.IN_PLACE if in_place else How.STAGED)
         except (OSError, Expelled):
             return True
         if isinstance(taken, Refusal):

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from multiprocesstools import MultiProcessHelper
 from multiprocesstools.claims import survey
-from multiprocesstools.claims.disk import PosixDisk
 from multiprocesstools.claims.ended import Ended, Outcome
+from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.errors import RunDirectoryUnusable
 from multiprocesstools.items import Item
 from tests.proof.torture.story import LEAVES, NO_ROOM, Orders, Seal, Shelf, Temper, sealed, shelves, temper

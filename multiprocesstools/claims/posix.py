@@ -1,0 +1,210 @@
+"""The verbs of a disk as system calls: `PosixDisk`.
+
+Guarantee and condition are those of `disk`.
+"""
+
+import errno
+import os
+import shutil
+import stat
+
+from multiprocesstools.claims.disk import ABSENT, READ_LIMIT_BYTES, Draft, Entry, HalfCreated, Kept, Kind, Stamp
+
+_READABLE = 0o444
+_FILE_MODE, _DIRECTORY_MODE = 0o666, 0o777  # the umask decides, so that a group can share a run
+
+
+def kind_of(mode: int) -> Kind:
+    if stat.S_ISREG(mode):
+        return "file"
+    if stat.S_ISDIR(mode):
+        return "directory"
+    return "link" if stat.S_ISLNK(mode) else "other"
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    return Stamp(status.st_dev, status.st_ino, kind_of(status.st_mode), status.st_nlink, status.st_size)
+
+
+class PosixKept:
+    """A descriptor of a file of our own."""
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def write(self, offset: int, data: bytes) -> Stamp:
+        os.pwrite(self._descriptor, data, offset)
+        os.fsync(self._descriptor)
+        return stamp_of(os.fstat(self._descriptor))
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class PosixDraft:
+    """A descriptor of a new file of our own."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def append(self, data: bytes) -> None:
+        _write_all(self._descriptor, data)
+
+    def sync(self) -> None:
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class PosixDisk:
+    """The verbs as system calls."""
+
+    def create(self, path: str, data: bytes, *, durable: bool = False) -> None:
+        descriptor = _create(path)
+        try:
+            _fill(descriptor, data, durable)
+        except OSError as error:
+            raise HalfCreated(error.errno, error.strerror, path) from error
+
+    def draft(self, path: str, data: bytes) -> Draft:
+        descriptor = _create(path)
+        try:
+            _write_all(descriptor, data)
+            _make_readable(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            raise HalfCreated(error.errno, error.strerror, path) from error
+        return PosixDraft(descriptor)
+
+    def link(self, source: str, target: str) -> None:
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except PermissionError as error:
+            raise _exists_or(error, target) from error
+
+    def rename(self, source: str, target: str) -> None:
+        os.rename(source, target)
+
+    def unlink(self, path: str) -> bool:
+        try:
+            os.unlink(path)
+        except OSError as error:
+            if error.errno in ABSENT:
+                return False
+            raise
+        return True
+
+    def look(self, path: str) -> Stamp | None:
+        try:
+            return stamp_of(os.lstat(path))
+        except OSError as error:
+            if error.errno in ABSENT:
+                return None
+            raise
+
+    def list(self, directory: str) -> list[Entry]:
+        with os.scandir(directory) as entries:
+            return list(entries)
+
+    def read(self, path: str, limit: int = READ_LIMIT_BYTES, *, whole: bool = True) -> bytes | None:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in ABSENT:
+                return None
+            raise
+        try:
+            return _read_regular(descriptor, path, limit, whole)
+        except OSError as error:
+            if error.errno in ABSENT:
+                return None
+            raise
+        finally:
+            os.close(descriptor)
+
+    def sync(self, path: str) -> Stamp:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            stamp = stamp_of(os.fstat(descriptor))
+            if stamp.kind == "directory":
+                self._sync_entries(path)
+            elif stamp.kind != "file":
+                raise OSError(errno.EINVAL, "neither a regular file nor a directory", path)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return stamp
+
+    def _sync_entries(self, directory: str) -> None:
+        for entry in self.list(directory):
+            if entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False):
+                self.sync(os.path.join(directory, entry.name))
+
+    def keep(self, path: str) -> Kept:
+        return PosixKept(path)
+
+    def make_directory(self, path: str) -> None:
+        os.makedirs(path, mode=_DIRECTORY_MODE, exist_ok=True)
+
+    def remove_tree(self, path: str) -> None:
+        stamp = self.look(path)
+        if stamp is None:
+            return
+        if stamp.kind == "directory":
+            shutil.rmtree(path)
+        else:
+            self.unlink(path)
+
+
+def _exists_or(error: OSError, path: str) -> OSError:
+    """What an exclusive creation was refused with: sshfs says EPERM to half of those who come too late."""
+    if error.errno == errno.EPERM and os.path.lexists(path):
+        return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+    return error
+
+
+def _create(path: str) -> int:
+    try:
+        return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, _FILE_MODE)
+    except PermissionError as error:
+        raise _exists_or(error, path) from error
+
+
+def _fill(descriptor: int, data: bytes, durable: bool) -> None:
+    try:
+        _write_all(descriptor, data)
+        _make_readable(descriptor)
+        if durable:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _make_readable(descriptor: int) -> None:
+    mode = os.fstat(descriptor).st_mode
+    if mode & _READABLE != _READABLE:
+        os.fchmod(descriptor, stat.S_IMODE(mode) | _READABLE)
+
+
+def _read_regular(descriptor: int, path: str, limit: int, whole: bool) -> bytes:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    if not whole:
+        return os.read(descriptor, limit)
+    if status.st_size > limit:
+        raise OSError(errno.EFBIG, f"more than {limit} bytes", path)
+    parts, total = [], 0
+    while part := os.read(descriptor, 1 << 16):
+        parts.append(part)
+        total += len(part)
+        if total > limit:
+            raise OSError(errno.EFBIG, f"more than {limit} bytes", path)
+    return b"".join(parts)
