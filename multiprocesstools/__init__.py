@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from multiprocesstools.errors import ClaimLost, MultiProcessError, TooManyFailures
     from multiprocesstools.helper import MultiProcessHelper
     from multiprocesstools.items import Item
+    from multiprocesstools.results import read_result
     from multiprocesstools.snapshot import Snapshot
 
     multiprocesshelper = MultiProcessHelper
@@ -29,6 +30,7 @@ _ROOMS = {
     "MultiProcessHelper": "helper",
     "Item": "items",
     "Snapshot": "snapshot",
+    "read_result": "results",
     "MultiProcessError": "errors",
     "ClaimLost": "errors",
     "TooManyFailures": "errors",
@@ -42,6 +44,7 @@ __all__ = [
     "Snapshot",
     "TooManyFailures",
     "multiprocesshelper",
+    "read_result",
 ]
 
 

@@ -223,6 +223,17 @@ class NothingWritten(WorkError):
         )
 
 
+class NoResult(RunError, ValueError):
+    """A file that holds no result of an item."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{self.path!r} is no result of items(..., results=True): {self.reason}"
+
+
 class MarkedFailed(WorkError):
     """The work called `item.fail(reason)`."""
 

@@ -19,9 +19,10 @@ from multiprocesstools.claims import claim as claims
 from multiprocesstools.claims.disk import ABSENT
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim
-from multiprocesstools.claims.publish import Published, discard, publish
+from multiprocesstools.claims.publish import Published, discard, publish, publish_draft
 from multiprocesstools.crew import Crew, failure_of
-from multiprocesstools.errors import MarkedFailed, NothingWritten, RunDirectoryUnusable, UnsafeFilesystem
+from multiprocesstools.errors import BadArgument, MarkedFailed, NothingWritten, RunDirectoryUnusable, UnsafeFilesystem
+from multiprocesstools.results import encode
 from multiprocesstools.text import printable
 
 
@@ -36,6 +37,7 @@ class Fate(StrEnum):
     UNDECIDED = "nothing written"
 
 
+_NOTHING = object()
 Settled = Callable[["Item", Fate, BaseException | None], None]
 
 
@@ -48,7 +50,7 @@ class Item:
 
     def __init__(
         self, crew: Crew, claim: Claim, source: Any, index: int = 0, others: tuple[str, ...] = (), *,
-        on_error: str = "continue", defer: bool = False, settled: Settled | None = None,
+        on_error: str = "continue", defer: bool = False, results: bool = False, settled: Settled | None = None,
     ) -> None:  # fmt: skip
         self.source, self.index, self.attempt = source, index, claim.attempt
         self.fate: Fate | None = None
@@ -56,7 +58,7 @@ class Item:
         self._instance = instance = self._member.instance
         self._on_error, self._defer, self._settled = on_error, defer, settled
         self._mark: tuple[Fate, str, bool] | None = None
-        self._uses_folder = False
+        self._uses_folder, self._results, self._result = False, results, _NOTHING
         self._staging = instance.staging(claim)
         self._path: Path | None = None
         claim.private = (*self._other_stagings(), self._staging) if others else (self._staging,)
@@ -66,10 +68,23 @@ class Item:
 
     @property
     def path(self) -> Path:
-        """Write the output here. It becomes `final` when the block ends."""
+        """Write the output here. It becomes `final` when the block ends. BadArgument in a loop with results=True."""
+        if self._results:
+            raise BadArgument("results", True, "then the package writes the output: set item.result to the value")
         if self._path is None:
             self._path = Path(self._staging)
         return self._path
+
+    @property
+    def result(self) -> Any:
+        """The value for `final`, in a loop with results=True: anything that JSON can hold. None until it is set."""
+        return None if self._result is _NOTHING else self._result
+
+    @result.setter
+    def result(self, value: Any) -> None:
+        if not self._results:
+            raise BadArgument("results", False, "write the output to item.path, or say items(..., results=True)")
+        self._result = value
 
     @property
     def final(self) -> Path:
@@ -179,9 +194,12 @@ class Item:
     def _publish(self) -> bool:
         instance = self._instance
         try:
-            result = publish(instance, self._claim, self._parts())
+            result = self._publish_result() if self._results else publish(instance, self._claim, self._parts())
         except OSError as error:
             return self._could_not_publish(error)
+        except (TypeError, ValueError, RecursionError) as error:  # a result that JSON cannot hold
+            self._fail(error, Outcome.FAILED)
+            return self._refuse(error)
         except UnsafeFilesystem as error:
             self._fail(error, Outcome.FAILED)
             raise
@@ -195,6 +213,15 @@ class Item:
             self._crew.say(f"{self._name()!r} {reason}; this result was discarded")
         self._finish(Fate.DONE if result is Published.MINE else Fate.LOST)
         return False
+
+    def _publish_result(self) -> Published:
+        if self._result is _NOTHING:
+            return Published.GONE
+        data, instance = encode(self._result), self._instance
+        if self._claim.draft is not None:
+            return publish_draft(instance, self._claim, data)
+        instance.disk.create(self._staging, instance.copy() + data)  # in a chunk, whose claim is not of this item alone
+        return publish(instance, self._claim, self._parts())
 
     def _parts(self) -> list[tuple[str, str]]:
         written = self._written() if self._uses_folder else self._staging
@@ -237,7 +264,7 @@ class Item:
         for number, staging in enumerate(self._other_stagings()):
             if disk.look(staging) is None:
                 return NothingWritten(f"item.paths[{number}]", os.path.basename(self._others[number]))
-        where = f"item.paths[{len(self._others)}]" if self._others else "item.path"
+        where = f"item.paths[{len(self._others)}]" if self._others else "item.result" if self._results else "item.path"
         return NothingWritten(where, self._claim.slot.name)
 
     def _fail(self, error: BaseException, outcome: Outcome) -> None:

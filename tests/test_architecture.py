@@ -21,7 +21,7 @@ FLOORS = [
     ["claims.claim"],
     ["claims.direct", "claims.chunk"],
     ["claims.sweep"],
-    ["run", "journal", "logs", "finals"],
+    ["run", "journal", "logs", "finals", "results"],
     ["plans", "heart", "progress", "signals", "waiting"],
     ["member", "snapshot"],
     ["crew", "retry", "sweeper"],

@@ -32,9 +32,13 @@ def take_chunk(me: Instance, chunk: Slot) -> Claim | Refusal:
 
 def take_item(me: Instance, chunk: Claim, slot: Slot) -> Claim | Refusal:
     """Begin with an item of a chunk that is held. A refusal: it is done, or the chunk is not ours any more."""
-    if chunk.lost or chunk.given_up:
-        return Refusal(Finding(State.RUNNING, 1))
-    return entered(me, slot, lambda: under_claim(me, Claim(slot, 1, me.clock.wall(), within=chunk)))
+
+    def begin() -> Claim | Refusal:
+        if chunk.lost or chunk.given_up:
+            return Refusal(Finding(State.RUNNING, 1))
+        return under_claim(me, Claim(slot, 1, me.clock.wall(), within=chunk))
+
+    return entered(me, slot, begin)
 
 
 def leave_chunk(me: Instance, chunk: Claim, *, done: bool) -> None:

@@ -231,12 +231,12 @@ MUTANTS = [
     ),
     _one(
         "an item of a free chunk is claimed by itself", "claims/claim.py",
-        " and not (slot.chunk and finding.attempt == 0)", "", "chunk, lost reply", "chunk, suspicion", "chunk",
+        " and not (slot.chunk and finding.attempt == 0)", "", "chunk, one alone",
     ),
     _one(
         "an item of a chunk is not looked at again under the claim", "claims/chunk.py",
-        "under_claim(me, Claim(slot, 1, me.clock.wall(), within=chunk))",
-        "me.hands.hold(Claim(slot, 1, me.clock.wall(), within=chunk))", "chunk, lost reply", "chunk",
+        "return under_claim(me, Claim(slot, 1, me.clock.wall(), within=chunk))",
+        "return me.hands.hold(Claim(slot, 1, me.clock.wall(), within=chunk))", "chunk, lost reply", "chunk",
     ),
     _one(
         "others say that a chunk is over, beside the ends of its items", "claims/claim.py",

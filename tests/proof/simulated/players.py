@@ -132,7 +132,7 @@ def identity_of(number: int, machine: str) -> Identity:
 # -- programs
 
 
-def worker(*works: str, rounds: int = 3, lists: bool = True, how: How = How.STAGED) -> Program:
+def worker(*works: str, rounds: int = 3, lists: bool = True, how: How = How.STAGED, slot: Slot = ITEM) -> Program:
     """Takes the item until it is settled, and works on it in one of these ways at each attempt. Every round but the
     first begins with a listing, as the loop does; none without `lists`, as with `claim`.
 
@@ -144,12 +144,12 @@ def worker(*works: str, rounds: int = 3, lists: bool = True, how: How = How.STAG
         me = player.join()
         for number in range(rounds):
             player.reach(me, number)
-            if _one_round(player, me, works, listing=lists and number > 0, how=how):
+            if _one_round(player, me, works, listing=lists and number > 0, how=how, slot=slot):
                 return
         if player.ask(("alone?",)):  # then nothing may stand in the way any more
             for number in range(_ROUNDS_ALONE):
                 player.reach(me, rounds + number)
-                if _one_round(player, me, works, listing=True, how=how):
+                if _one_round(player, me, works, listing=True, how=how, slot=slot):
                     return
             player.note(said="stuck")
 

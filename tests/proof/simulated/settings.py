@@ -8,7 +8,7 @@ from dataclasses import replace
 from multiprocesstools.claims.hands import How
 from tests.proof.simulated.behaviour import Setting
 from tests.proof.simulated.clients import Ways
-from tests.proof.simulated.players import chunk_worker, in_place, retrier, sweeper, worker
+from tests.proof.simulated.players import IN_CHUNK, chunk_worker, in_place, retrier, sweeper, worker
 
 BLIND = Ways(blind=True)
 FAILING = (worker("ok", "fail", rounds=2),) * 2
@@ -70,6 +70,7 @@ SHORT = [
         ("chunk, full disk", (chunk_worker("ok", "fail"),) * 2, replace(BLIND, full=True), {"full": 1}),
         ("chunk, all ways to end", (chunk_worker("ok", "drop", "skip", "fatal", "late"),) * 2, BLIND, {"crash": 1}),
         ("chunk, three, crash", (chunk_worker("ok"),) * 3, BLIND, {"crash": 1}),
+        ("chunk, one alone", (chunk_worker("ok"), worker("ok", rounds=2, slot=IN_CHUNK)), BLIND, {}),
         ("chunk, sweep", (chunk_worker("ok", "fail", rounds=1), sweeper(times=1)), Ways(), {"crash": 1}),
     ),
     _of("draft", (worker("ok", "fail", rounds=2, how=How.DRAFT),) * 2, budget={"crash": 1}),
