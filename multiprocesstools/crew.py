@@ -82,31 +82,27 @@ class Crew:
     ) -> Claim | Refusal:
         """`claims.take` by the current membership, joining anew when it was expelled. Call it with signals waiting."""
         for _ in range(_MOST_REJOINS):
-            member = self.member()
+            member, taken = self.member(), None
             try:
-                taken = self._take(member, slot, files, look, how)
+                taken = claims.take(member.instance, slot, files, look=look, how=how)
+                return self._note_taken(member, taken) if isinstance(taken, Claim) else taken
             except Expelled:
                 continue
-            if isinstance(taken, Claim) and taken.given_up:  # a signal came meanwhile, and the user's handler returned
-                member.instance.hands.leave(slot)
-                return Refusal(Finding(State.FREE, taken.attempt))
-            return taken
+            except OSError as error:
+                raise unusable(slot.directory, error) from error
+            except BaseException:  # a signal that ends the work leaves nothing in hand that nobody will ever settle
+                if isinstance(taken, Claim):
+                    claims.end(member.instance, taken, member.instance.ended(Outcome.DROPPED, exception="interrupted"))
+                raise
         raise RunDirectoryUnusable(self.run.directory, "the records of this instance are removed again and again")
 
-    def _take(self, member: Member, slot: Slot, files: Files | None, look: bool, how: How) -> Claim | Refusal:
-        """Take. A signal that ends the work leaves nothing in hand that nobody will ever settle."""
-        taken: Claim | Refusal | None = None
-        try:
-            taken = claims.take(member.instance, slot, files, look=look, how=how)
-            if isinstance(taken, Claim):
-                member.journal.add_claimed(member.item_name(slot), taken.attempt)
-            return taken
-        except OSError as error:
-            raise unusable(slot.directory, error) from error
-        except BaseException:
-            if isinstance(taken, Claim):
-                claims.end(member.instance, taken, member.instance.ended(Outcome.DROPPED, exception="interrupted"))
-            raise
+    def _note_taken(self, member: Member, taken: Claim) -> Claim | Refusal:
+        taken.name = member.item_name(taken.slot)
+        member.journal.add_claimed(taken.name, taken.attempt)
+        if taken.given_up:  # a signal came meanwhile, and the user's handler returned
+            member.instance.hands.leave(taken.slot)
+            return Refusal(Finding(State.FREE, taken.attempt))
+        return taken
 
     def assess(self, slot: Slot) -> Finding:
         """The state of an item, from fresh listings."""
@@ -140,9 +136,10 @@ class Crew:
         except OSError:
             return  # no server: others will see the silence
         if claim.given_up:
-            item, seconds = member.item_name(claim.slot), max(0.0, instance.clock.wall() - claim.started)
-            member.journal.add_end("dropped", item, claim.attempt, instance.clock.elapsed() - seconds)
-            self.say(f"{item!r} was given back; another instance can take it")
+            seconds = max(0.0, instance.clock.wall() - claim.started)
+            name = claim.name or member.item_name(claim.slot)
+            member.journal.add_end("dropped", name, claim.attempt, instance.clock.elapsed() - seconds)
+            self.say(f"{name!r} was given back; another instance can take it")
 
     def close(self) -> None:
         """End the membership. What a forked child inherited is only let go."""

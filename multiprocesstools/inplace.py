@@ -98,9 +98,9 @@ class InPlace:
             return False
         member = self._crew.member()
         if not direct.begin(member.instance, taken, placeholder):
-            member.journal.add("dropped", item=member.item_name(slot), attempt=taken.attempt)
+            member.journal.add("dropped", item=taken.name, attempt=taken.attempt)
             return self._refuse_foreign(placeholder)
-        member.journal.add("placeholder", path=placeholder, item=member.item_name(slot), attempt=taken.attempt)
+        member.journal.add("placeholder", path=placeholder, item=taken.name, attempt=taken.attempt)
         member.journal.flush()  # the only trace that leads a sweep to the placeholder of a killed process
         self._ended.discard(placeholder)
         self._open[placeholder] = _Open(taken, member, sys.exception(), member.instance.clock.elapsed())
@@ -134,5 +134,4 @@ class InPlace:
             self._note(work, "dropped")
 
     def _note(self, work: _Open, event: str) -> None:
-        item = work.member.item_name(work.claim.slot)
-        work.member.journal.add_end(event, item, work.claim.attempt, work.began)
+        work.member.journal.add_end(event, work.claim.name, work.claim.attempt, work.began)

@@ -21,7 +21,7 @@ FLOORS = [
     ["claims.claim"],
     ["claims.direct", "claims.chunk"],
     ["claims.sweep"],
-    ["run", "journal", "logs", "finals", "results"],
+    ["run", "journal", "logs", "finals", "results", "cut"],
     ["plans", "heart", "progress", "signals", "waiting"],
     ["member", "snapshot"],
     ["crew", "retry", "sweeper"],

@@ -80,8 +80,8 @@ COSTS: dict[str, tuple[str, dict[str, float]]] = {
 @pytest.mark.parametrize(("code", "cost"), COSTS.values(), ids=list(COSTS))
 def test_an_item_costs(tmp_path: Path, code: str, cost: dict[str, float]) -> None:
     """done: link C, (the caller's create of P), link P F, unlink P, unlink C are the five changes; lstat F; open and
-    fsync P, or lstat P. Otherwise: link C, lstat F; lstat P, to discard it; create, fsync, link and unlink X, and open it
-    to see what the next listing means."""
+    fsync P, or lstat P. Otherwise: link C, lstat F; lstat P, to discard it; create, fsync, link and unlink X, and open
+    it to see what the next listing means."""
     assert per_item(tmp_path, code) == cost
 
 

@@ -22,23 +22,23 @@ from multiprocesstools.claims.survey import Finding, State
 
 def take_chunk(me: Instance, chunk: Slot) -> Claim | Refusal:
     """Try to win the first attempt at all items of a chunk. A refusal: somebody has it, or had it."""
+    return entered(me, chunk, _bind)
 
-    def bind() -> Claim | Refusal:
-        claim = Claim(chunk, 1, me.clock.wall(), is_chunk=True)
-        return me.hands.hold(claim) if create_claim(me, claim) else Refusal(Finding(State.RUNNING, 1))
 
-    return entered(me, chunk, bind)
+def _bind(me: Instance, chunk: Slot) -> Claim | Refusal:
+    claim = Claim(chunk, 1, me.clock.wall(), is_chunk=True)
+    return me.hands.hold(claim) if create_claim(me, claim) else Refusal(Finding(State.RUNNING, 1))
 
 
 def take_item(me: Instance, chunk: Claim, slot: Slot) -> Claim | Refusal:
     """Begin with an item of a chunk that is held. A refusal: it is done, or the chunk is not ours any more."""
+    return entered(me, slot, _begin, chunk)
 
-    def begin() -> Claim | Refusal:
-        if chunk.lost or chunk.given_up:
-            return Refusal(Finding(State.RUNNING, 1))
-        return under_claim(me, Claim(slot, 1, me.clock.wall(), within=chunk))
 
-    return entered(me, slot, begin)
+def _begin(me: Instance, slot: Slot, chunk: Claim) -> Claim | Refusal:
+    if chunk.lost or chunk.given_up:
+        return Refusal(Finding(State.RUNNING, 1))
+    return under_claim(me, Claim(slot, 1, me.clock.wall(), within=chunk))
 
 
 def leave_chunk(me: Instance, chunk: Claim, *, done: bool) -> None:

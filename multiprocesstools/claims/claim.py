@@ -16,6 +16,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from multiprocesstools.claims.assess import assess, is_doubtful, look_twice
 from multiprocesstools.claims.disk import ABSENT, UNLINKABLE, HalfCreated
@@ -60,11 +61,11 @@ def take(
     write. RunDirectoryUnusable when the directory of the final is gone; FinalOfAnotherKind when the final is a device,
     pipe or socket.
     """
-    return entered(me, slot, lambda: _take(me, slot, files, look, how))
+    return entered(me, slot, _take, files, look, how)
 
 
-def entered(me: Instance, slot: Slot, take_it: Callable[[], Claim | Refusal]) -> Claim | Refusal:
-    """Try to win something with nothing else of this instance in its way. Expelled: the instance must join anew."""
+def entered(me: Instance, slot: Slot, take_it: Callable[..., Claim | Refusal], *rest: Any) -> Claim | Refusal:
+    """take_it(me, slot, ...) with nothing else of this instance in its way. Expelled: the instance must join anew."""
     if not me.hands.enter(slot):
         return Refusal(Finding(State.RUNNING), Verdict(Sight.MINE, me.record))
     answer: Claim | Refusal | None = None
@@ -72,7 +73,7 @@ def entered(me: Instance, slot: Slot, take_it: Callable[[], Claim | Refusal]) ->
         me.ensure_fresh()
         if me.expelled:
             raise Expelled
-        answer = take_it()
+        answer = take_it(me, slot, *rest)
         return answer
     finally:
         if not isinstance(answer, Claim) and not me.hands.owes(slot):

@@ -102,8 +102,8 @@ class Disk(Protocol):
         """The content of a regular file, freshly opened. OSError for anything else or more than `limit` bytes; without
         `whole` their beginning will do."""
 
-    def sync(self, path: str) -> Stamp:
-        """Bring a file, or all files and folders of a directory, safely to the disk."""
+    def sync(self, path: str) -> None:
+        """Bring a file, or all files and folders of a directory, safely to the disk. OSError for everything else."""
 
     def keep(self, path: str) -> Kept:
         """Open a file to rewrite parts of it."""

@@ -26,7 +26,7 @@ class How(Enum):
 
 @dataclass(eq=False, slots=True)
 class Claim:
-    """Attempt `attempt` at an item, won by this instance. `started` is the wall clock.
+    """Attempt `attempt` at an item, won by this instance. `started` is the wall clock, `name` what journals call it.
 
     `lost`: another instance was seen to have taken the item over. `given_up`: the attempt was declared over while the
     work went on (a signal), so that somebody else may begin. `private`: the files and folders it may have written.
@@ -38,6 +38,7 @@ class Claim:
     slot: Slot
     attempt: int
     started: float
+    name: str = ""
     lost: bool = False
     given_up: bool = False
     signed: bool = False

@@ -10,6 +10,8 @@ import stat
 
 from multiprocesstools.claims.disk import ABSENT, READ_LIMIT_BYTES, Draft, Entry, HalfCreated, Kept, Kind, Stamp
 
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READABLE = 0o444
 _FILE_MODE, _DIRECTORY_MODE = 0o666, 0o777  # the umask decides, so that a group can share a run
 
@@ -109,7 +111,7 @@ class PosixDisk:
 
     def read(self, path: str, limit: int = READ_LIMIT_BYTES, *, whole: bool = True) -> bytes | None:
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = os.open(path, _READ)
         except OSError as error:
             if error.errno in ABSENT:
                 return None
@@ -123,18 +125,17 @@ class PosixDisk:
         finally:
             os.close(descriptor)
 
-    def sync(self, path: str) -> Stamp:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    def sync(self, path: str) -> None:
+        descriptor = os.open(path, _READ)
         try:
-            stamp = stamp_of(os.fstat(descriptor))
-            if stamp.kind == "directory":
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISDIR(mode):
                 self._sync_entries(path)
-            elif stamp.kind != "file":
+            elif not stat.S_ISREG(mode):
                 raise OSError(errno.EINVAL, "neither a regular file nor a directory", path)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        return stamp
 
     def _sync_entries(self, directory: str) -> None:
         for entry in self.list(directory):
@@ -166,7 +167,7 @@ def _exists_or(error: OSError, path: str) -> OSError:
 
 def _create(path: str) -> int:
     try:
-        return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, _FILE_MODE)
+        return os.open(path, _CREATE, _FILE_MODE)
     except PermissionError as error:
         raise _exists_or(error, path) from error
 

@@ -76,8 +76,8 @@ class SteadyDisk:
         except OSError as error:
             return self._again(error, lambda: self.disk.read(path, limit, whole=whole))
 
-    def sync(self, path: str) -> Stamp:
-        return self.disk.sync(path)
+    def sync(self, path: str) -> None:
+        self.disk.sync(path)
 
     def keep(self, path: str) -> Kept:
         return self.disk.keep(path)

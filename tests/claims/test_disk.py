@@ -195,8 +195,8 @@ def test_a_kept_file_is_rewritten_in_place(disk: Disk, root: str) -> None:
 def test_sync_takes_files_and_whole_directories(disk: Disk, root: str) -> None:
     disk.make_directory(f"{root}/d/inner")
     disk.create(f"{root}/d/inner/f", b"x")
-    assert disk.sync(f"{root}/d").kind == "directory"
-    assert disk.sync(f"{root}/d/inner/f").kind == "file"
+    disk.sync(f"{root}/d")
+    disk.sync(f"{root}/d/inner/f")
 
 
 # -- what only a real disk can meet
@@ -205,7 +205,7 @@ def test_sync_takes_files_and_whole_directories(disk: Disk, root: str) -> None:
 def test_sync_leaves_links_alone_and_refuses_what_is_neither_file_nor_directory(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "dangling").symlink_to("nowhere")
-    assert PosixDisk().sync(str(tmp_path / "d")).kind == "directory"
+    PosixDisk().sync(str(tmp_path / "d"))
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="neither a regular file nor a directory"):
         PosixDisk().sync(str(tmp_path / "pipe"))

@@ -73,8 +73,8 @@ class SimulatedDisk:
         data: bytes | None = self._perform(("read", path))
         return data if whole or data is None else data[:limit]
 
-    def sync(self, path: str) -> Stamp:
-        return _stamp(self._perform(("sync", path)))
+    def sync(self, path: str) -> None:
+        self._perform(("sync", path))
 
     def keep(self, path: str) -> Kept:
         found = self.look(path)
