@@ -1,32 +1,39 @@
 """What one loop knows of its items: one state per item, learnt from listings, from refusals and from its own work.
 
 States: open (never tried, as far as is known) -> tried -> done | failed | skipped; dropped is what this instance itself
-gave back and does not want again.
+gave back and does not want again. They are held by position (`finals`), so that those of one directory lie together.
 """
 
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from multiprocesstools.claims import identity
 from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.disk import Entry
 from multiprocesstools.claims.ended import Outcome
+from multiprocesstools.claims.noted import Marks, Names, Noted, Shown
 from multiprocesstools.claims.record import Record
 from multiprocesstools.claims.slots import Files, Listing, Slot
 from multiprocesstools.claims.survey import Finding, State
 from multiprocesstools.errors import FinalOfAnotherKind
-from multiprocesstools.finals import WorkList
+from multiprocesstools.finals import Folder, WorkList
 from multiprocesstools.order import OPEN
 from multiprocesstools.progress import Tally
 
 TRIED, DONE, FAILED, SKIPPED, DROPPED = range(OPEN + 1, OPEN + 6)
 SETTLED = {State.DONE: DONE, State.FAILED: FAILED, State.SKIPPED: SKIPPED}
 UNSETTLED = (OPEN, TRIED, DROPPED)
+_UNSETTLED = re.compile(b"[%c%c%c]" % UNSETTLED)
+_OVER = bytes((DONE, SKIPPED))
+_SHOWN = 0x80
+_LEARN = bytes(DONE if byte - _SHOWN in UNSETTLED else byte & ~_SHOWN for byte in range(256))
+"""What becomes of a state, if a listing shows the final (`_SHOWN`) and if it does not."""
 _OLD_SECONDS = 1.0
 
 Assess = Callable[[Slot, Files], Finding]
-List = Callable[[str], Listing]
+List = Callable[[str, Callable[[bool], Noted]], Listing]
 
 
 @dataclass(slots=True)
@@ -43,53 +50,65 @@ class Board:
     def __init__(self, work: WorkList, lister: List, assess: Assess, beat_seconds: float) -> None:
         self.states = bytearray(len(work))
         self.running = self.here = 0
-        self.directories: dict[str, dict[str, int]] = {}
-        for index, final in enumerate(work.finals):
-            directory, _, name = final.rpartition("/")
-            self.directories.setdefault(directory, {})[name] = index
+        self.folders = work.folders
         self._work, self._lister, self._assess, self._beat_seconds = work, lister, assess, beat_seconds
         self._findings: dict[int, tuple[tuple[object, ...], Finding]] = {}
         self._owners: dict[int, _Owner] = {}
         self._suspected: dict[int, Finding] = {}
         self._began = time.monotonic()
 
-    def slot(self, index: int) -> Slot:
-        directory, _, name = self._work.finals[index].rpartition("/")
-        return Slot(directory, name)
-
     # -- learning
 
-    def read(self, directory: str) -> Listing:
+    def read(self, folder: Folder) -> Listing:
         """List a directory and learn what is done and what was tried."""
-        listing = self._lister(directory)
-        self.learn(listing)
+        listing = self._lister(folder.path, self.names(folder))
+        self.learn(folder, listing)
         return listing
 
-    def learn(self, listing: Listing) -> None:
-        names, states = self.directories[listing.directory], self.states
-        for name in names.keys() & listing.names.keys():
-            if states[names[name]] in UNSETTLED and listing.is_done(name):
-                states[names[name]] = DONE
-        for _, index in self.tried(listing):
-            if states[index] == OPEN:
-                states[index] = TRIED
+    def read_first(self, folder: Folder) -> Listing:
+        """The same for a directory that is entered. FinalOfAnotherKind for what cannot be outputs of one call."""
+        listing = self._lister(folder.path, self.names(folder, kinds=True))
+        self.learn(folder, listing)
+        if listing.names.odd:
+            self._refuse_other_kinds(folder, listing)
+        return listing
 
-    def tried(self, listing: Listing) -> list[tuple[str, int]]:
+    @staticmethod
+    def names(folder: Folder, *, kinds: bool = False) -> Callable[[bool], Noted]:
+        """What is to be noted of the finals in a directory."""
+        return lambda inodes: Marks(folder.places()) if inodes else Shown(folder.names, kinds=kinds)
+
+    def learn(self, folder: Folder, listing: Listing) -> None:
+        """What is shown is done, unless it is being written in place; what has files of the protocol was tried."""
+        for name, files in listing.items.items():
+            if files.final and not files.done:
+                listing.names.discard(name)
+        shown = bytes(map(listing.names.__contains__, folder.names))
+        if 1 in shown:
+            mixed = int.from_bytes(self.states[folder.first : folder.end], "little")
+            mixed += int.from_bytes(shown, "little") * _SHOWN
+            self.states[folder.first : folder.end] = mixed.to_bytes(len(shown), "little").translate(_LEARN)
+        for _, position in self.tried(folder, listing):
+            if self.states[position] == OPEN:
+                self.states[position] = TRIED
+
+    @staticmethod
+    def tried(folder: Folder, listing: Listing) -> list[tuple[str, int]]:
         """The items of a listing that have files of the protocol and are not done."""
-        mine = self.directories[listing.directory]
-        return [(name, mine[name]) for name, files in listing.items.items() if name in mine and not files.done]
+        tried = {name for name, files in listing.items.items() if not files.done}
+        return list(folder.positions(tried).items()) if tried else []
 
-    def find(self, index: int, slot: Slot, files: Files) -> Finding:
+    def find(self, position: int, slot: Slot, files: Files) -> Finding:
         """The state by the names; ended-files are read again only when the names have changed."""
         names = (files.done, files.highest, files.last_retry, frozenset(files.ended))
-        known = self._findings.get(index)
+        known = self._findings.get(position)
         if known is None or known[0] != names:
             known = names, self._assess(slot, files)
             if known[1].last is None or known[1].last.outcome is not Outcome.UNREADABLE:
-                self._findings[index] = known
+                self._findings[position] = known
         return known[1]
 
-    def note(self, index: int, finding: Finding) -> bool:
+    def note(self, position: int, finding: Finding) -> bool:
         """Remember a state that nobody works on any more. False: it is not settled.
 
         A listing that overlaps the clearing up of a finished item may look like a failure, so "failed" and "skipped"
@@ -97,66 +116,71 @@ class Board:
         """
         if finding.state not in SETTLED:
             return False
-        if finding.state is not State.DONE and self._suspected.get(index) != finding:
-            self._suspected[index] = finding
+        if finding.state is not State.DONE and self._suspected.get(position) != finding:
+            self._suspected[position] = finding
             return False
-        self.states[index] = SETTLED[finding.state]
+        self.states[position] = SETTLED[finding.state]
         return True
 
-    def note_refusal(self, index: int, refusal: Refusal) -> None:
+    def note_refusal(self, position: int, refusal: Refusal) -> None:
         """An item could not be taken: it is settled, or somebody else has it."""
-        if not self.note(index, refusal.finding):
-            self.states[index] = TRIED
+        if not self.note(position, refusal.finding):
+            self.states[position] = TRIED
             self.running += 1
             verdict = refusal.verdict
-            self._owners[index] = _Owner(verdict.owner, time.monotonic()) if verdict else _Owner(None, float("-inf"))
+            self._owners[position] = _Owner(verdict.owner, time.monotonic()) if verdict else _Owner(None, float("-inf"))
 
-    def unsettled(self) -> Iterator[tuple[int, Slot, Files]]:
+    def unsettled(self, folders: Iterable[Folder]) -> Iterator[tuple[int, Slot, Files]]:
         """The items that are not settled, with their files from listings that are at most a moment old."""
-        for directory, names in self.directories.items():
-            rest = [(name, index) for name, index in names.items() if self.states[index] in UNSETTLED]
+        for folder in folders:
             listing, listed = None, 0.0
-            for name, index in rest:
+            for position in self._unsettled_in(folder):
                 if listing is None or time.monotonic() - listed > _OLD_SECONDS:
-                    listing, listed = self.read(directory), time.monotonic()
-                if self.states[index] in UNSETTLED:
-                    yield index, Slot(directory, name), listing.files(name)
+                    listing, listed = self.read(folder), time.monotonic()
+                if self.states[position] in UNSETTLED:
+                    slot = self._work.slot(position)
+                    yield position, slot, listing.files(slot.name)
 
-    def is_worth_judging(self, index: int) -> bool:
+    def _unsettled_in(self, folder: Folder) -> Iterator[int]:
+        states = bytes(self.states[folder.first : folder.end])
+        return (folder.first + match.start() for match in _UNSETTLED.finditer(states))
+
+    def is_worth_judging(self, position: int) -> bool:
         """A claim is read once per beat; in between only the processes of this machine are asked, without the disk."""
-        owner = self._owners.get(index)
+        owner = self._owners.get(position)
         if owner is None or time.monotonic() - owner.judged >= self._beat_seconds * 0.9:
             return True
         return owner.record is not None and identity.is_gone(owner.record.identity)
 
     def somebody_died(self) -> bool:
         """Has a process of this machine died that we know to hold one of the open items?"""
-        records = [owner.record for index, owner in self._owners.items() if self.states[index] == TRIED]
-        return any(record is not None and identity.is_gone(record.identity) for record in records)
+        return any(record is not None and identity.is_gone(record.identity) for record in self._known_owners())
+
+    def _known_owners(self) -> list[Record | None]:
+        """The owners of the items that others have; of those that are settled by now nothing is kept."""
+        settled = [position for position in self._owners if self.states[position] != TRIED]
+        for position in settled:
+            del self._owners[position]
+        return [owner.record for owner in self._owners.values()]
 
     # -- refusing
 
-    def refuse_other_kinds(self, listing: Listing) -> None:
-        """Finals are files or directories, and of one kind in one call. FinalOfAnotherKind."""
-        kinds: dict[str, str] = {}
-        for name in self.directories[listing.directory].keys() & listing.names.keys():
-            entry = listing.names[name]
-            if entry.is_file(follow_symlinks=False):
-                kinds.setdefault("file", name)
-            elif entry.is_dir(follow_symlinks=False):
-                kinds.setdefault("directory", name)
-            elif not _leads_to_an_output(entry):
-                kind = "a link to nothing" if entry.is_symlink() else "a device, pipe or socket"
-                raise FinalOfAnotherKind(f"{listing.directory}/{name}", kind)
-        if len(kinds) > 1:
-            final = f"{listing.directory}/{kinds['directory']}"
-            raise FinalOfAnotherKind(final, f"a directory, while {kinds['file']!r} is a file")
-        self._refuse_empty_directory(listing, kinds)
-
-    def _refuse_empty_directory(self, listing: Listing, kinds: dict[str, str]) -> None:
-        """No item is ever published as an empty directory. One of them is looked at, not all: it costs a listing."""
-        if "directory" in kinds and not self._lister(f"{listing.directory}/{kinds['directory']}").names:
-            raise FinalOfAnotherKind(f"{listing.directory}/{kinds['directory']}", "an empty directory")
+    def _refuse_other_kinds(self, folder: Folder, listing: Listing) -> None:
+        """Finals are files or directories, and of one kind in one call."""
+        odd = {entry.name: entry for entry in listing.names.odd}
+        mine = folder.positions(odd)
+        for name in mine:
+            if not odd[name].is_dir(follow_symlinks=False) and not _leads_to_an_output(odd[name]):
+                kind = "a link to nothing" if odd[name].is_symlink() else "a device, pipe or socket"
+                raise FinalOfAnotherKind(f"{folder.path}/{name}", kind)
+        directory = next((name for name in mine if odd[name].is_dir(follow_symlinks=False)), "")
+        if not directory:
+            return
+        final, shown = f"{folder.path}/{directory}", filter(listing.names.__contains__, folder.names)
+        if file := next((name for name in shown if name not in mine), ""):
+            raise FinalOfAnotherKind(final, f"a directory, while {file!r} is a file")
+        if self._is_empty(final):  # one of them is looked at, not all: it costs a listing
+            raise FinalOfAnotherKind(final, "an empty directory")
 
     # -- counting
 
@@ -168,18 +192,17 @@ class Board:
         )  # fmt: skip
         return replace(tally, waiting_for=self._hosts()) if waiting else tally
 
-    def open_directories(self) -> list[str]:
-        """The directories in which something may still happen."""
-        over = (DONE, SKIPPED)
-        return [
-            directory
-            for directory, names in self.directories.items()
-            if any(self.states[index] not in over for index in names.values())
-        ]
+    def is_over(self, folder: Folder) -> bool:
+        """Is everything there done or skipped, so that nothing happens any more?"""
+        return not self.states[folder.first : folder.end].translate(None, _OVER)
 
     def _hosts(self) -> tuple[str, ...]:
-        records = [owner.record for index, owner in self._owners.items() if self.states[index] == TRIED]
+        records = self._known_owners()
         return tuple(sorted({record.identity.host if record else "an unknown host" for record in records}))
+
+    def _is_empty(self, directory: str) -> bool:
+        names = self._lister(directory, lambda inodes: Names()).names
+        return isinstance(names, Names) and not any(names)
 
 
 def _leads_to_an_output(entry: Entry) -> bool:

@@ -1,52 +1,107 @@
-"""From sources to finals: templates, and the checks that no output leaves its directory or meets another one.
+"""From sources to finals, held in little memory: each name once, sorted by directory.
 
-A template has the fields {stem} {name} {suffix} {parent} {value} {shard} {index} and, for a dict source, its keys;
-a callable gets the source and returns the path. Both give a path relative to the directory of the call.
+Guarantee: no two items have one final, and none leaves its directory. An item has two numbers: its *index* is that in
+the list of the user, its *position* that in the work list, where the items of one directory follow each other.
 """
 
-import hashlib
 import os
-import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from array import array
+from bisect import bisect_right
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from itertools import compress, count
+from operator import attrgetter
 from typing import Any
 
-from multiprocesstools.claims.slots import NAME_LIMIT_BYTES, check_name, encode_name
+from multiprocesstools.claims.slots import NAME_LIMIT_BYTES, Slot, encode_name
 from multiprocesstools.errors import BadArgument, BadName, DuplicateFinal, NoSources
+from multiprocesstools.naming import Final, fields_of, relative_finals
 
-Final = str | Callable[[Any], str]
-FIELDS = ("stem", "name", "suffix", "parent", "value", "shard", "index")
+_first = attrgetter("first")
+_Group = tuple[list[str], "array[int]"]
+"""The names in one directory, and the index of each."""
+
+
+@dataclass(slots=True)
+class Folder:
+    """The items of one directory: `names[i]` is that of position `first + i`."""
+
+    path: str
+    first: int
+    names: list[str]
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.names)
+
+    def positions(self, some: Container[str]) -> dict[str, int]:
+        """The positions of some names; of those that are not here, nothing."""
+        here = compress(count(self.first), map(some.__contains__, self.names))
+        return {self.names[position - self.first]: position for position in here}
+
+    def places(self) -> dict[str, int]:
+        """From each name to its place in `names`. It is large: use it and let it go."""
+        return dict(zip(self.names, range(len(self.names)), strict=True))
 
 
 @dataclass(slots=True)
 class WorkList:
-    """Sources and their finals: `finals[i]` is the absolute path of a final, `others[i]` of the files before it."""
+    """Sources and their finals. `indices[position]` is the index of an item, and `others[index]` are the absolute paths
+    of the files that are published before its final."""
 
     sources: Sequence[Any]
-    finals: list[str]
+    folders: list[Folder]
+    indices: "array[int]"
     others: list[tuple[str, ...]] | None
 
     def __len__(self) -> int:
-        return len(self.finals)
+        return len(self.indices)
+
+    def folder(self, position: int) -> Folder:
+        """The directory of an item."""
+        return self.folders[bisect_right(self.folders, position, key=_first) - 1]
+
+    def slot(self, position: int) -> Slot:
+        folder = self.folder(position)
+        return Slot(folder.path, folder.names[position - folder.first])
+
+    def in_order(self) -> Sequence[int]:
+        """The positions in the order of the list."""
+        if all(index == position for position, index in enumerate(self.indices)):
+            return range(len(self))
+        positions = array("I", bytes(4 * len(self)))
+        for position, index in enumerate(self.indices):
+            positions[index] = position
+        return positions
 
     def resolved(self) -> "WorkList":
         """The same with the one true path of each directory, so that one file never has two names. DuplicateFinal."""
         real = {directory: os.path.realpath(directory) for directory in self.directories()}
         if all(directory == path for directory, path in real.items()):
             return self
-        columns = [list(column) for column in zip(*self.others, strict=True)] if self.others else []
-        columns = [[_under(real, final) for final in column] for column in (*columns, self.finals)]
-        _check_different(self.sources, columns, [""] * len(columns))
-        others = list(zip(*columns[:-1], strict=True)) if len(columns) > 1 else None
-        return WorkList(self.sources, columns[-1], others)
+        groups: dict[str, _Group] = {}
+        for folder in self.folders:
+            names, indices = groups.setdefault(real[folder.path], ([], array("I")))
+            names.extend(folder.names)
+            indices.extend(self.indices[folder.first : folder.end])
+        work = _sorted(self.sources, groups, "")
+        if self.others:
+            columns = [[_under(real, other) for other in column] for column in zip(*self.others, strict=True)]
+            work.add_others(columns, [""] * (1 + len(columns)))
+        return work
 
     def directories(self) -> list[str]:
         """The directories that hold finals, in the order of their first item."""
-        seen = dict.fromkeys(os.path.dirname(final) for final in self.finals)
+        seen = dict.fromkeys(folder.path for folder in self.folders)
         for others in self.others or ():
             seen |= dict.fromkeys(map(os.path.dirname, others))
         return list(seen)
+
+    def add_others(self, columns: list[list[str]], templates: Sequence[Final]) -> None:
+        """Each item has more files, a column for each template but the last. DuplicateFinal if any two are one."""
+        finals = [self.slot(position).final for position in self.in_order()]
+        _check_different(self.sources, [*columns, finals], templates)
+        self.others = list(zip(*columns, strict=True))
 
 
 def work_list(sources: Iterable[Any], final: Final | Sequence[Final], directory: str) -> WorkList:
@@ -59,10 +114,14 @@ def work_list(sources: Iterable[Any], final: Final | Sequence[Final], directory:
     templates = [final] if isinstance(final, str) or callable(final) else list(final)
     if not templates:
         raise BadArgument("final", final, "an empty list of templates")
-    columns = [_finals(listed, template, directory) for template in templates]
-    _check_different(listed, columns, templates)
-    others = list(zip(*columns[:-1], strict=True)) if len(columns) > 1 else None
-    return WorkList(listed, columns[-1], others)
+    columns = [
+        [f"{directory}/{name}" for block in relative_finals(listed, template) for name in block]
+        for template in templates[:-1]
+    ]
+    work = _sorted(listed, _by_folder(relative_finals(listed, templates[-1]), directory), templates[-1])
+    if columns:
+        work.add_others(columns, templates)
+    return work
 
 
 def template_text(final: Final | Sequence[Final]) -> str:
@@ -76,7 +135,7 @@ def template_text(final: Final | Sequence[Final]) -> str:
 
 def uses_index(final: Final | Sequence[Final]) -> bool:
     if isinstance(final, str):
-        return "index" in _fields(final)
+        return "index" in fields_of(final)
     return not callable(final) and any(uses_index(part) for part in final)
 
 
@@ -87,35 +146,32 @@ def tell_apart(template: Final) -> str:
     return template.replace("{stem}", "{parent}_{stem}")
 
 
-def source_identity(source: Any, run_directory: str, known: dict[str, str]) -> str:
-    """What tells two sources apart, the same on machines that mount the share elsewhere if it lies beside the run.
+def source_identities(sources: list[Any], run_directory: str, known: dict[str, str]) -> list[str]:
+    """What tells sources apart, the same on machines that mount the share elsewhere if they lie beside the run.
 
     `known` remembers directories between calls.
     """
-    source = os.fsdecode(source) if isinstance(source, bytes) else source
-    if isinstance(source, os.PathLike) or (isinstance(source, str) and os.sep in source):
-        folder, name = os.path.split(os.fspath(source))
-        if not isinstance(folder, str):
-            folder, name = os.fsdecode(folder), os.fsdecode(name)
-        if folder not in known:
-            known[folder] = os.path.relpath(os.path.abspath(folder), run_directory)
-        return f"{known[folder]}/{name}"
-    if isinstance(source, Mapping):
-        return repr(sorted((str(key), str(value)) for key, value in source.items()))
-    return str(source)
+    kinds = set(map(type, sources))
+    if kinds <= {int}:
+        return list(map(str, sources))
+    if kinds <= {str} and os.sep not in "".join(sources):
+        return sources
+    return list(_identities(sources, run_directory, known))
 
 
-def check_relative(path: str) -> str:
-    """The path itself, if it stays inside its directory and every part of it is a name that can be used."""
-    if not isinstance(path, str):
-        raise BadName(str(path), "a final must be a string")
-    if path.startswith("/"):
-        raise BadName(path, "it must be relative to its directory")
-    *folders, name = path.split("/")
-    for folder in folders:
-        check_name(folder)
-    check_name(name)
-    return path
+def _identities(sources: list[Any], run_directory: str, known: dict[str, str]) -> Iterator[str]:
+    for source in sources:
+        text = os.fsdecode(source) if isinstance(source, bytes | os.PathLike) else source
+        if isinstance(text, str) and (os.sep in text or isinstance(source, os.PathLike)):
+            folder, sep, name = text.rpartition(os.sep)
+            place = known.get(folder + sep)
+            if place is None:
+                place = known[folder + sep] = os.path.relpath(os.path.abspath(folder + sep), run_directory)
+            yield f"{place}/{name}"
+        elif isinstance(text, Mapping):
+            yield repr(sorted((str(key), str(value)) for key, value in text.items()))
+        else:
+            yield str(text)
 
 
 def check_absolute(path: str) -> str:
@@ -135,44 +191,52 @@ def _listed(sources: Iterable[Any]) -> Sequence[Any]:
     return sources if isinstance(sources, Sequence) else list(sources)
 
 
-def _finals(sources: Sequence[Any], template: Final, directory: str) -> list[str]:
-    make = _formatter(template) if isinstance(template, str) else lambda source, _: template(source)
-    return [f"{directory}/{check_relative(make(source, index))}" for index, source in enumerate(sources)]
+def _by_folder(blocks: Iterable[list[str]], directory: str) -> dict[str, _Group]:
+    """The names sorted by directory, in which they keep their order."""
+    groups: dict[str, _Group] = {}
+    index = 0
+    for block in blocks:
+        if "/" not in "".join(block):
+            _add(groups, directory, block, range(index, index + len(block)))
+        else:
+            for number, path in enumerate(block, index):
+                folder, _, name = path.rpartition("/")
+                _add(groups, f"{directory}/{folder}" if folder else directory, (name,), (number,))
+        index += len(block)
+    return groups
 
 
-def _formatter(template: str) -> Callable[[Any, int], str]:
-    fields = _fields(template)
-
-    def make(source: Any, index: int) -> str:
-        try:
-            return template.format_map(_values(source, fields, index))
-        except KeyError as error:
-            known = ", ".join(sorted({*FIELDS, *(source if isinstance(source, Mapping) else ())}, key=str))
-            raise BadArgument("final", template, f"{{{error.args[0]}}} is unknown; there are {known}") from error
-        except (ValueError, TypeError, AttributeError, IndexError, ArithmeticError) as error:
-            raise BadArgument("final", template, f"it cannot be filled for {source!r}: {error}") from error
-
-    return make
+def _add(groups: dict[str, _Group], directory: str, names: Iterable[str], indices: Iterable[int]) -> None:
+    group = groups.get(directory)
+    if group is None:
+        group = groups[directory] = [], array("I")
+    group[0].extend(names)
+    group[1].extend(indices)
 
 
-def _fields(template: str) -> frozenset[str]:
-    try:
-        names = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
-    except ValueError as error:
-        raise BadArgument("final", template, str(error)) from error
-    if bad := [name for name in names if not name.isidentifier()]:
-        raise BadArgument("final", template, f"{{{bad[0]}}} is no field name")
-    return frozenset(names)
+def _sorted(sources: Sequence[Any], groups: dict[str, _Group], template: Final) -> WorkList:
+    """The work list of these groups, which are used up. DuplicateFinal."""
+    work = WorkList(sources, [], array("I"), None)
+    for path, (names, indices) in groups.items():
+        first = len(work.indices)
+        work.indices.extend(indices)
+        if len(set(names)) != len(names):
+            _refuse_equal(sources, path, names, indices, template)
+        work.folders.append(Folder(path, first, names))
+    return work
 
 
-def _values(source: Any, fields: frozenset[str], index: int) -> dict[str, Any]:
-    source = os.fsdecode(source) if isinstance(source, bytes) else source
-    values: dict[str, Any] = {"value": source, "index": index}
-    if not fields <= {"value", "index"}:
-        path = PurePath(os.fsdecode(source)) if isinstance(source, str | os.PathLike) else PurePath(str(source))
-        values |= {"stem": path.stem, "name": path.name, "suffix": path.suffix, "parent": path.parent.name}
-        values["shard"] = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:2] if "shard" in fields else ""
-    return values | dict(source) if isinstance(source, Mapping) else values
+def _refuse_equal(sources: Sequence[Any], path: str, names: list[str], indices: "array[int]", template: Final) -> None:
+    seen: dict[str, int] = {}
+    for name, index in zip(names, indices, strict=True):
+        if name in seen:
+            _refuse(sources, f"{path}/{name}", seen[name], index, template)
+        seen[name] = index
+
+
+def _refuse(sources: Sequence[Any], final: str, one: int, other: int, template: Final) -> None:
+    first, second = str(sources[one]), str(sources[other])
+    raise DuplicateFinal(final, first, second, tell_apart(template) if first != second else "")
 
 
 def _under(real: dict[str, str], final: str) -> str:
@@ -187,6 +251,5 @@ def _check_different(sources: Sequence[Any], columns: list[list[str]], templates
     for column, template in zip(columns, templates, strict=True):
         for index, final in enumerate(column):
             if final in seen:
-                first, second = str(sources[seen[final]]), str(sources[index])
-                raise DuplicateFinal(final, first, second, tell_apart(template) if first != second else "")
+                _refuse(sources, final, seen[final], index, template)
             seen[final] = index

@@ -16,10 +16,12 @@ from multiprocesstools.claims.survey import State
 from multiprocesstools.crew import Crew, Failure
 from multiprocesstools.directories import Directories
 from multiprocesstools.errors import BadArgument, ItemFailed, StopRequested, check_choice
-from multiprocesstools.finals import Final, WorkList, source_identity, template_text, uses_index, work_list
+from multiprocesstools.finals import WorkList, template_text, uses_index, work_list
 from multiprocesstools.inplace import InPlace
+from multiprocesstools.inventory import Inventory
 from multiprocesstools.items import Fate, Item
 from multiprocesstools.loop import Loop, Options
+from multiprocesstools.naming import Final
 from multiprocesstools.plans import Plans
 from multiprocesstools.progress import Listener, Voice, choose
 from multiprocesstools.run import Run, check_instance_name, unusable
@@ -276,11 +278,7 @@ class MultiProcessHelper:
         return Item(self._crew, claim, source, on_error="raise", settled=settled)
 
     def _record_plan(self, work: WorkList, final: Final | Sequence[Final], folder: str) -> None:
-        known: dict[str, str] = {}
-        items = {
-            self._run.relative(path): source_identity(source, self._run.directory, known)
-            for path, source in zip(work.finals, work.sources, strict=True)
-        }
+        items = Inventory(work, self._run.directory)
         text, place = template_text(final), self._run.relative(folder)
         files, numbered = 1 + len(work.others[0]) if work.others else 1, uses_index(final)
         self._plans.record(self.name, text, place, work.directories(), items, numbered=numbered, files=files)

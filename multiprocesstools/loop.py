@@ -11,20 +11,22 @@ instance itself dropped, and that nobody has taken since.
 import os
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from multiprocesstools.board import DONE, DROPPED, SETTLED, SKIPPED, TRIED, Board
 from multiprocesstools.claims.again import try_again
 from multiprocesstools.claims.assess import assess
 from multiprocesstools.claims.claim import Refusal, end_if_over
 from multiprocesstools.claims.hands import Claim
+from multiprocesstools.claims.noted import Noted
 from multiprocesstools.claims.peers import Sight
 from multiprocesstools.claims.slots import Files, Listing, Slot
 from multiprocesstools.claims.survey import Finding, State
 from multiprocesstools.crew import Crew
 from multiprocesstools.errors import BadArgument, ForkedLoop, ItemNotEntered, TooManyFailures, check_choice
-from multiprocesstools.finals import WorkList
+from multiprocesstools.finals import Folder, WorkList
 from multiprocesstools.items import Fate, Item
 from multiprocesstools.order import Walk
 from multiprocesstools.progress import Progress, Tally
@@ -88,16 +90,14 @@ class Loop:
 
     def _survey(self) -> None:
         """List every directory once: what is done, tried, failed."""
-        for directory in self._board.directories:
-            listing = self._board.read(directory)
-            self._board.refuse_other_kinds(listing)
-            if self._note_tried(listing):
-                self._note_tried(self._board.read(directory))
+        for folder in self._board.folders:
+            if self._note_tried(folder, self._board.read_first(folder)):
+                self._note_tried(folder, self._board.read(folder))
 
-    def _note_tried(self, listing: Listing) -> bool:
+    def _note_tried(self, folder: Folder, listing: Listing) -> bool:
         """Note the states of what was tried. True: something seems to be set aside, which a second look decides."""
         doubtful, running = False, 0
-        for name, index in self._board.tried(listing):
+        for name, index in self._board.tried(folder, listing):
             slot, files = Slot(listing.directory, name), listing.items[name]
             finding = self._board.find(index, slot, files)
             if finding.state is State.FAILED and self._options.retry_failed:
@@ -120,10 +120,9 @@ class Loop:
         for index in walk:
             if self._is_over():
                 return
-            slot = self._board.slot(index)
-            if not (yield from self._attempt(index, slot, None, look=False)):
+            if not (yield from self._attempt(index, self._work.slot(index), None, look=False)):
                 walk.met()
-                self._learn(slot.directory)
+                self._learn(self._work.folder(index))
 
     def _rest(self) -> Iterator[Item]:
         """What was tried before, as long as there is hope."""
@@ -131,7 +130,7 @@ class Loop:
         while not self._is_over():
             claimed_one = False
             self._board.running = 0
-            for index, slot, files in self._board.unsettled():
+            for index, slot, files in self._board.unsettled(self._board.folders):
                 if self._is_over():
                     return
                 if self._is_claimable(index, slot, files):
@@ -217,10 +216,11 @@ class Loop:
         return True
 
     def _item(self, index: int, claim: Claim) -> Item:
-        others = self._work.others[index] if self._work.others else ()
+        work, number = self._work, self._work.indices[index]
+        others = work.others[number] if work.others else ()
         return Item(
-            self._crew, claim, self._work.sources[index], index, others,
-            on_error=self._options.on_error, defer=True, settled=self._settled,
+            self._crew, claim, work.sources[number], number, others,
+            on_error=self._options.on_error, defer=True, settled=partial(self._settled, index),
         )  # fmt: skip
 
     def _conclude(self, item: Item, *, fresh: bool) -> None:
@@ -235,8 +235,8 @@ class Loop:
             raise error
         self._count_failures(item.fate, fresh)
 
-    def _settled(self, item: Item, fate: Fate, error: BaseException | None) -> None:
-        self._board.states[item.index] = _STATES.get(fate, TRIED)
+    def _settled(self, position: int, item: Item, fate: Fate, error: BaseException | None) -> None:
+        self._board.states[position] = _STATES.get(fate, TRIED)
         self._board.here += fate is Fate.DONE
         if fate is Fate.FAILED:
             self._last_error = error
@@ -258,22 +258,22 @@ class Loop:
 
     # -- asking the disk
 
-    def _list(self, directory: str) -> Listing:
+    def _list(self, directory: str, names: Callable[[bool], Noted]) -> Listing:
         try:
-            return self._crew.member().instance.listing(directory)
+            return self._crew.member().instance.listing(directory, names=names)
         except OSError as error:
             raise unusable(directory, error) from error
 
     def _assess(self, slot: Slot, files: Files) -> Finding:
         return assess(self._crew.member().instance, slot, files)
 
-    def _learn(self, directory: str) -> None:
+    def _learn(self, folder: Folder) -> None:
         """Somebody was faster: find out what else is done, if the last listing was not a moment ago."""
         began = time.monotonic()
-        if began >= self._next_listing.get(directory, 0.0):
-            self._board.read(directory)
+        if began >= self._next_listing.get(folder.path, 0.0):
+            self._board.read(folder)
             spent = time.monotonic() - began
-            self._next_listing[directory] = time.monotonic() + max(0.2, _LISTING_SHARE * spent)
+            self._next_listing[folder.path] = time.monotonic() + max(0.2, _LISTING_SHARE * spent)
 
     def _count_at_beat(self) -> None:
         self._count()
@@ -284,9 +284,10 @@ class Loop:
         began = time.monotonic()
         if self._progress.count_seconds == float("inf") or (began < self._next_count and not now):
             return
-        instance = self._crew.latest_member.instance
-        for directory in self._board.open_directories():
-            self._board.learn(instance.listing(directory, self._crew.run.raw))
+        instance, raw = self._crew.latest_member.instance, self._crew.run.raw
+        for folder in self._board.folders:
+            if not self._board.is_over(folder):
+                self._board.learn(folder, instance.listing(folder.path, raw, self._board.names(folder)))
         spent = time.monotonic() - began
         self._next_count = time.monotonic() + max(self._progress.count_seconds, 50 * spent)
 

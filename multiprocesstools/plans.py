@@ -14,18 +14,18 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from multiprocesstools import inventory
 from multiprocesstools.errors import DuplicateFinal, ListChanged, NewerFormat
 from multiprocesstools.finals import tell_apart
+from multiprocesstools.inventory import Block, Inventory
 from multiprocesstools.run import Run
 
 FORMAT = 1
 _NAMES_LIMIT_BYTES = 1 << 28
-_STEP_BYTES = 1 << 16
-_LINE_LIMIT_BYTES = 1 << 20
 _HIGHEST_NUMBER = 2**53
 
 
@@ -76,22 +76,24 @@ class Plans:
         seen = dict.fromkeys(folder for plan in self.all() if plan.files > 1 for folder in plan.directories)
         return [self._run.absolute(folder) for folder in seen]
 
-    def items(self, plan: Plan) -> dict[str, str]:
-        """Final -> source of a plan, both as they were written."""
+    def any_in_place(self) -> bool:
+        """Is any directory one in which finals are written in place?"""
+        return any(plan.in_place for plan in self.all())
+
+    def items(self, plan: Plan) -> Iterator[Block]:
+        """The items of a plan, as they were written."""
         path = self._path(plan.key, "names")
         try:
-            return _decode_items(self._run.disk.read(path, _NAMES_LIMIT_BYTES) or b"", plan.count)
+            yield from inventory.decode(self._run.disk.read(path, _NAMES_LIMIT_BYTES) or b"", plan.count)
         except (zlib.error, ValueError, TypeError, RecursionError, OSError) as error:
             raise NewerFormat(path, f"it is no list of items ({error})") from error
 
     def record(
-        self, name: str, template: str, directory: str, directories: list[str], items: dict[str, str], *,
+        self, name: str, template: str, directory: str, directories: list[str], items: Inventory, *,
         numbered: bool = False, files: int = 1,
     ) -> Plan:  # fmt: skip
         """Write a plan down, if it is new; `files` is the number of files per item. DuplicateFinal, ListChanged."""
-        relative = self._run.relative
-        text = "\n".join(json.dumps(pair) for pair in items.items())
-        digest = hashlib.sha256(text.encode()).hexdigest()
+        digest = items.digest()
         key = hashlib.sha256(os.fsencode("\0".join((template, directory, digest)))).hexdigest()[:32]
         known = self.all()
         same = [plan for plan in known if (plan.template, plan.directory) == (template, directory)]
@@ -101,18 +103,20 @@ class Plans:
             raise ListChanged(template, same[-1].count, len(items))
         self._refuse_other_sources(known, key, items, template)
         sequence = max((plan.sequence for plan in known), default=0) + 1
-        folders = [relative(folder) for folder in directories]
+        folders = [self._written(folder) for folder in directories]
         plan = Plan(key, name, template, directory, folders, len(items), digest, sequence, numbered, files=files)
-        self._write(plan, text)
+        self._write(plan, items.compressed)
         self._refuse_other_sources([p for p in self.all() if p not in known], key, items, template)
         return plan
 
     def record_open(self, directory: str, *, in_place: bool = False) -> None:
         """Note that single items are claimed in a directory (and that finals are written there in place)."""
-        key, folder = self._open_key(directory, in_place), self._run.relative(directory)
+        key, folder = self._open_key(directory, in_place), self._written(directory)
         if f"{key}.json" not in self._file_names():
             sequence = max((plan.sequence for plan in self.all()), default=0) + 1
-            self._write(Plan(key, "", "", folder, [folder], 0, "", sequence, in_place=in_place), "")
+            self._write(
+                Plan(key, "", "", folder, [folder], 0, "", sequence, in_place=in_place), lambda: zlib.compress(b"")
+            )
 
     def writes_in_place(self, directory: str) -> bool:
         """May some instance write finals of this directory in place? Asked of the disk each time, without waiting.
@@ -129,12 +133,16 @@ class Plans:
 
     def _open_key(self, directory: str, in_place: bool) -> str:
         kind = "in place" if in_place else "open"
-        return hashlib.sha256(os.fsencode(f"{kind}\0{self._run.relative(directory)}")).hexdigest()[:32]
+        return hashlib.sha256(os.fsencode(f"{kind}\0{self._written(directory)}")).hexdigest()[:32]
+
+    def _written(self, directory: str) -> str:
+        """A directory as plans have it, the same from every mount point."""
+        return "." if directory == self._run.directory else self._run.relative(directory)
 
     def _file_names(self) -> set[str]:
         return {entry.name for entry in self._run.disk.list(self._run.plans)}
 
-    def _write(self, plan: Plan, text: str) -> None:
+    def _write(self, plan: Plan, names_file: Callable[[], bytes]) -> None:
         """An earlier list that is used again becomes the latest, without a moment in which it is missing.
 
         Its names follow from its key, so they are written once; an empty file is what a crash without links has left.
@@ -142,18 +150,17 @@ class Plans:
         names = self._path(plan.key, "names")
         stamp = self._run.disk.look(names)
         if stamp is None or not stamp.size:
-            self._run.replace(names, zlib.compress(text.encode()))
+            self._run.replace(names, names_file())
         self._run.replace(
             self._path(plan.key, "json"), (json.dumps({"format": FORMAT, **asdict(plan)}) + "\n").encode()
         )
 
-    def _refuse_other_sources(self, plans: list[Plan], key: str, items: dict[str, str], template: str) -> None:
+    def _refuse_other_sources(self, plans: list[Plan], key: str, items: Inventory, template: str) -> None:
         for plan in plans:
             if plan.key == key or plan.is_open:
                 continue
-            for final, source in self.items(plan).items():
-                if items.get(final, source) != source:
-                    raise DuplicateFinal(final, source, items[final], tell_apart(template))
+            if conflict := items.conflict(self.items(plan)):
+                raise DuplicateFinal(*conflict, tell_apart(template))
 
     def _read(self, file_name: str) -> Plan | None:
         path = f"{self._run.plans}/{file_name}"
@@ -183,45 +190,6 @@ def _decode(line: dict[str, Any], key: str) -> Plan:
     if not plan.directories:
         raise ValueError("it names no directory")
     return plan
-
-
-def _decode_items(data: bytes, count: int) -> dict[str, str]:
-    """Final -> source. It ends at what no plan has, so that bytes which expand to gigabytes cost nothing."""
-    items: dict[str, str] = {}
-    for line in _lines(data):
-        final, source = _decode_pair(line.decode())
-        if final in items or len(items) >= count:
-            raise ValueError("it names a final twice, or more of them than its plan")
-        items[final] = source
-    return items
-
-
-def _lines(data: bytes) -> Iterator[bytes]:
-    """The lines in compressed data, expanded in small steps."""
-    stream, line = zlib.decompressobj(), b""
-    for start in range(0, len(data), _STEP_BYTES):
-        part, text = data[start : start + _STEP_BYTES], b""
-        while part or len(text) == _STEP_BYTES:
-            text = stream.decompress(part, _STEP_BYTES)
-            part = stream.unconsumed_tail
-            *lines, line = (line + text).split(b"\n")
-            yield from lines
-            if len(line) > _LINE_LIMIT_BYTES:
-                raise ValueError(f"a line of more than {_LINE_LIMIT_BYTES} bytes")
-    if not stream.eof:
-        raise ValueError("it is torn")
-    if line:
-        yield line
-
-
-def _decode_pair(text: str) -> tuple[str, str]:
-    line = json.loads(text)
-    if not isinstance(line, list):
-        raise ValueError("not a final and a source in each line")
-    final, source = line
-    if not isinstance(source, str):
-        raise ValueError(f"{source!r} is no source")
-    return _name(final), source
 
 
 def _name(text: Any) -> str:

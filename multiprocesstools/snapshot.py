@@ -5,20 +5,22 @@ on another machine somebody has to observe (`cleanup`, or any instance that wait
 journal, in the owner's clock.
 """
 
-import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from multiprocesstools.claims import ended as ended_files
 from multiprocesstools.claims import identity
 from multiprocesstools.claims.disk import ABSENT
 from multiprocesstools.claims.ended import Ended, Outcome
+from multiprocesstools.claims.noted import Marks, Noted, Shown
 from multiprocesstools.claims.record import Record, Unreadable, decode
 from multiprocesstools.claims.slots import Files, Listing, Slot, read_listing, read_settled
 from multiprocesstools.claims.survey import State, decide, needed_attempts
 from multiprocesstools.journal import read_journal
-from multiprocesstools.plans import Plan, Plans
+from multiprocesstools.plans import Plans
 from multiprocesstools.run import Run, Settings
 
 _MOST_LOOKS = 3
@@ -94,14 +96,12 @@ class _Diary:
     first: float | None = None
     latest: float = 0.0
     open: dict[str, tuple[float, float]] = field(default_factory=dict)
-    items: set[str] = field(default_factory=set)
 
     def add(self, event: dict[str, Any]) -> None:
         kind, item = event["event"], event.get("item")
         self.latest = event["at"]
         if not isinstance(item, str):
             return
-        self.items.add(item)
         if kind == "claimed":
             self.open[item] = (event["time"], event["at"])
             self.first = event["at"] if self.first is None else self.first
@@ -129,16 +129,19 @@ class _Look:
         self._settings = run.settings() or Settings()
         self._records = {name: record for name, record in run.records() if record is not None}
         self._gone = {name: identity.is_gone(record.identity) for name, record in self._records.items()}
-        self._diaries = self._read_diaries()
         self._plans = Plans(run)
+        self._names: dict[str, list[str]] = {}
+        self._open: dict[str, set[str]] = {}
+        self._read_plans()
+        self._diaries = self._read_diaries()
+        self._add_open()
         self._counts: Counter[str] = Counter()
         self._items: list[ItemStatus] = []
         self._partials: list[str] = []
 
     def snapshot(self) -> Snapshot:
-        by_directory = self._items_by_directory()
-        for directory, names in by_directory.items():
-            self._look_at(self._listing(directory), names)
+        for directory, names in self._names.items():
+            self._look_at(self._listing(directory, partial(_names, names)), names)
         counts, total = self._counts, sum(self._counts.values())
         rate = sum(diary.rate for name, diary in self._diaries.items() if self._gone.get(name) is False)
         unfinished = counts[State.FREE] + counts[State.STALE] + counts[State.RUNNING]
@@ -148,41 +151,50 @@ class _Look:
             unfinished / rate if rate and unfinished else None, self._items, self._instances(), self._partials,
         )  # fmt: skip
 
-    def _items_by_directory(self) -> dict[str, set[str]]:
-        """The names of the finals of the current plans; in open directories those that the journals know."""
-        found: dict[str, set[str]] = {}
+    def _read_plans(self) -> None:
+        """The names of the finals of the current plans, each once, and which directories are open."""
         for plan in self._plans.current():
-            finals = self._open_items(plan) if plan.is_open else self._plans.items(plan)
-            for final in finals:
-                directory, name = os.path.split(self._run.absolute(final))
-                found.setdefault(directory, set()).add(name)
             if plan.is_open:
-                self._add_tried(self._run.absolute(plan.directories[0]), found)
-        return found
+                self._open.setdefault(self._run.absolute(plan.directories[0]), set())
+                continue
+            for block in self._plans.items(plan):
+                self._names.setdefault(self._run.absolute(block.folder), []).extend(block.names)
+        for directory, names in self._names.items():
+            if len(set(names)) != len(names):  # a final that is in two plans
+                self._names[directory] = list(dict.fromkeys(names))
 
-    def _open_items(self, plan: Plan) -> set[str]:
-        items = set().union(*(diary.items for diary in self._diaries.values()))
-        directory, absolute = self._run.absolute(plan.directories[0]), self._run.absolute
-        return {item for item in items if os.path.dirname(absolute(item)) == directory}
+    def _add_open(self) -> None:
+        """In an open directory those items count, too, that the journals know."""
+        for directory, more in self._open.items():
+            names = self._names.setdefault(directory, [])
+            more.difference_update(names)
+            names.extend(more)
 
-    def _add_tried(self, directory: str, found: dict[str, set[str]]) -> None:
-        names = found.setdefault(directory, set())
-        names |= {name for name, files in self._listing(directory).items.items() if not files.done and files.highest}
+    def _listing(self, directory: str, names: Callable[[bool], Noted]) -> Listing:
+        def read(inodes: bool) -> Listing:
+            return self._run.disk.scan(directory, lambda entries: read_listing(directory, entries, names(inodes)))
 
-    def _listing(self, directory: str) -> Listing:
         try:
-            listing = read_listing(directory, self._run.disk.list(directory))
+            listing = read(False)
             if self._plans.writes_in_place(directory):  # see Instance.listing
-                listing = read_settled(listing, lambda: self._run.disk.list(directory))
+                listing = read_settled(listing, lambda: read(True))
             return listing
         except OSError as error:
             if error.errno in ABSENT or isinstance(error, NotADirectoryError):
                 return read_listing(directory, [])
             raise
 
-    def _look_at(self, listing: Listing, names: set[str]) -> None:
-        for name in names:
-            self._look_at_item(Slot(listing.directory, name), listing.files(name))
+    def _look_at(self, listing: Listing, names: list[str]) -> None:
+        """Most items are done or free, by their names alone; the others are looked at one by one."""
+        others = [name for name in names if name in listing.items] if listing.items else []
+        done = sum(map(listing.names.__contains__, names)) - sum(name in listing.names for name in others)
+        self._counts[State.DONE] += done
+        self._counts[State.FREE] += len(names) - len(others) - done
+        tried = {name: listing.items[name] for name in others}
+        if listing.directory in self._open:
+            tried |= {name: files for name, files in listing.items.items() if files.highest and not files.done}
+        for name, files in tried.items():
+            self._look_at_item(Slot(listing.directory, name), files)
         for name, files in listing.items.items():
             self._partials += [
                 self._run.relative(Slot(listing.directory, name).partial(k)) for k in sorted(files.partials)
@@ -214,7 +226,8 @@ class _Look:
     def _look_at_owner(self, slot: Slot, item: str, attempt: int, looks: int) -> None:
         data = self._read(slot.claim(attempt))
         if data is None and looks < _MOST_LOOKS:  # the item was finished between the listing and this look
-            self._look_at_item(slot, self._listing(slot.directory).files(slot.name), looks + 1)
+            files = self._listing(slot.directory, lambda _: Marks({slot.name: 0})).files(slot.name)
+            self._look_at_item(slot, files, looks + 1)
             return
         owner = _owner(data or b"")
         gone = owner is not None and identity.is_gone(owner.identity)
@@ -252,12 +265,17 @@ class _Look:
             return Ended(Outcome.UNREADABLE, exception=str(error))
 
     def _read_diaries(self) -> dict[str, _Diary]:
+        """One pass over the journals, which also name the items of open directories."""
         found: dict[str, _Diary] = {}
         for entry in self._run.disk.list(self._run.logs):
             if entry.name.endswith(".jsonl"):
                 diary = found[entry.name.removesuffix(".jsonl")] = _Diary()
                 for event in read_journal(f"{self._run.logs}/{entry.name}"):
                     diary.add(event)
+                    if self._open and isinstance(item := event.get("item"), str):
+                        directory, _, name = self._run.absolute(item).rpartition("/")
+                        if directory in self._open:
+                            self._open[directory].add(name)
         return found
 
     def _instances(self) -> list[InstanceStatus]:
@@ -267,6 +285,10 @@ class _Look:
             who = record.identity
             found.append(InstanceStatus(name, who.host, who.pid, self._gone[name], diary.done, diary.failed))
         return found
+
+
+def _names(names: list[str], inodes: bool) -> Noted:
+    return Marks({name: place for place, name in enumerate(names)}) if inodes else Shown(names)
 
 
 def _owner(data: bytes) -> Record | None:

@@ -30,15 +30,20 @@ def preview(run: Run, *, force: bool = False) -> Report:
     settings = run.find().settings() or Settings()
     rules = Rules(settings.beat_seconds, settings.patience_seconds, settings.max_attempts)
     own = Record(uuid.uuid4().hex, NAME, 0, identity.current(), run.clock.wall())
-    return _pass(run, Instance(run.raw, run.clock, run.instances, own, rules), force=force, dry_run=True)
+    return _pass(run, _onlooker(run, own, rules), force=force, dry_run=True)
+
+
+def _onlooker(run: Run, own: Record, rules: Rules) -> Instance:
+    return Instance(run.raw, run.clock, run.instances, own, rules, writes_in_place=Plans(run).writes_in_place)
 
 
 def clean_up(
     run: Run, *, force: bool = False, observe: Watcher | None = None, say: Callable[[str], None] = lambda text: None
 ) -> Report:
     """Sweep the run. With `observe` it stays until every silent owner has beaten once or was silent past patience."""
-    if _is_clean(preview(run, force=force)):
-        return preview(run, force=force)
+    report = preview(run, force=force)
+    if _is_clean(report):
+        return report
     settings = run.settings() or Settings()
     rules = Rules(settings.beat_seconds, settings.patience_seconds, settings.max_attempts)
     member = Member(run, NAME, rules, (), say)
@@ -73,7 +78,7 @@ def _is_clean(report: Report) -> bool:
 def _pass(run: Run, me: Instance, *, force: bool = False, dry_run: bool = False) -> Report:
     plans = Plans(run)
     directories, parts = plans.directories(), plans.directories_of_parts()
-    placeholders = _placeholders(run, directories)
+    placeholders = _placeholders(run, directories) if plans.any_in_place() else set()
     report = sweep(me, run.instances, directories, placeholders=placeholders, parts=parts, force=force, dry_run=dry_run)
     own = [directory for directory in (run.home, run.plans, run.directory) if directory not in directories]
     _sweep_private(run, own, report, force=force, dry_run=dry_run)

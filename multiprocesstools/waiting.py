@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from multiprocesstools.claims.slots import read_listing, read_settled
+from multiprocesstools.claims.noted import Marks
+from multiprocesstools.claims.slots import Listing, read_listing, read_settled
 from multiprocesstools.clock import Clock
 from multiprocesstools.run import Run
 
@@ -40,7 +41,12 @@ def wait_for(run: Run, path: str | os.PathLike[str], timeout: float | None) -> P
 def _is_listed(run: Run, folder: str, name: str) -> bool:
     """Is the name there, and not being written in place by an instance of the package?"""
     try:
-        listing = read_listing(folder, run.disk.list(folder))
-        return listing.is_done(name) and read_settled(listing, lambda: run.disk.list(folder)).is_done(name)
+        listing = _read(run, folder, name)
+        return listing.is_done(name) and read_settled(listing, lambda: _read(run, folder, name)).is_done(name)
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def _read(run: Run, folder: str, name: str) -> Listing:
+    only = {name: 0}
+    return run.disk.scan(folder, lambda entries: read_listing(folder, entries, Marks(only)))

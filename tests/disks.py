@@ -5,9 +5,10 @@ They pass the contract of tests/claims/test_disk.py as far as the real ones woul
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from multiprocesstools.claims.disk import Entry
 from multiprocesstools.claims.posix import PosixDisk
 
 
@@ -61,6 +62,9 @@ class Faulty(PosixDisk):
 
     def list(self, directory: str) -> Any:
         return self._do("list", directory)
+
+    def scan(self, directory: str, see: Callable[[Iterable[Entry]], Any]) -> Any:
+        return see(self.list(directory))
 
     def read(self, path: str, limit: int = 1 << 20, *, whole: bool = True) -> Any:
         return self._do("read", path, limit, whole=whole)

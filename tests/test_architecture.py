@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "multiprocesstools"
 FLOORS = [
     ["errors", "clock", "text"],
     ["claims.disk"],
+    ["claims.noted"],
     ["claims.posix", "claims.whole", "claims.steady", "claims.identity", "claims.ended", "claims.slots"],
     ["claims.record", "claims.survey", "claims.hands", "claims.probe", "claims.again"],
     ["claims.peers"],
@@ -21,7 +22,9 @@ FLOORS = [
     ["claims.claim"],
     ["claims.direct", "claims.chunk"],
     ["claims.sweep"],
-    ["run", "journal", "logs", "finals", "results", "cut"],
+    ["run", "journal", "logs", "naming", "results", "cut"],
+    ["finals"],
+    ["inventory"],
     ["plans", "heart", "progress", "signals", "waiting"],
     ["member", "snapshot"],
     ["crew", "retry", "sweeper"],

@@ -7,11 +7,17 @@ from typing import Any
 import pytest
 
 from multiprocesstools.errors import BadArgument, BadName, DuplicateFinal, NoSources
-from multiprocesstools.finals import check_relative, source_identity, template_text, uses_index, work_list
+from multiprocesstools.finals import WorkList, source_identities, template_text, uses_index, work_list
+from multiprocesstools.naming import check_relative
 
 
 def names(sources: Any, final: Any) -> list[str]:
-    return [path.removeprefix("/run/") for path in work_list(sources, final, "/run").finals]
+    return [path.removeprefix("/run/") for path in finals(work_list(sources, final, "/run"))]
+
+
+def finals(work: WorkList) -> list[str]:
+    """In the order of the list."""
+    return [work.slot(position).final for position in work.in_order()]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +46,7 @@ def test_shard_spreads_over_two_hex_digits() -> None:
 
 def test_several_templates_give_several_files_and_the_last_is_the_item() -> None:
     work = work_list(["a", "b"], ["log/{stem}", "{stem}.csv"], "/run")
-    assert work.finals == ["/run/a.csv", "/run/b.csv"]
+    assert finals(work) == ["/run/a.csv", "/run/b.csv"]
     assert work.others == [("/run/log/a",), ("/run/log/b",)]
     assert work.directories() == ["/run", "/run/log"]
 
@@ -86,12 +92,15 @@ def test_no_sources_are_an_error_and_a_generator_is_read_first() -> None:
 
 
 def test_a_source_is_the_same_from_another_mount_point(tmp_path: Path) -> None:
-    one = source_identity("/mnt/a/share/data/x.tif", "/mnt/a/share/run", {})
-    other = source_identity(Path("/net/b/share/data/x.tif"), "/net/b/share/run", {})
+    def source_identity(source: Any, run_directory: str) -> str:
+        return source_identities([source], run_directory, {})[0]
+
+    one = source_identity("/mnt/a/share/data/x.tif", "/mnt/a/share/run")
+    other = source_identity(Path("/net/b/share/data/x.tif"), "/net/b/share/run")
     assert one == other == "../data/x.tif"
     os.chdir(tmp_path)
-    assert source_identity("sample1", "/run", {}) == "sample1"
-    assert source_identity({"b": 1, "a": 2}, "/run", {}) == source_identity({"a": 2, "b": 1}, "/run", {})
+    assert source_identity("sample1", "/run") == "sample1"
+    assert source_identity({"b": 1, "a": 2}, "/run") == source_identity({"a": 2, "b": 1}, "/run")
 
 
 def test_templates_are_named_in_plans() -> None:
@@ -105,3 +114,33 @@ def test_templates_are_named_in_plans() -> None:
 
 def test_ordinary_relative_paths_pass() -> None:
     assert check_relative("a/b/c.csv") == "a/b/c.csv"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{value}",
+        "a{{{value}}}b",
+        "{stem}.csv",
+        "{name}",
+        "{parent}/{stem}{suffix}",
+        "{shard}/{value!s}",
+        "{index}_{stem}",
+    ],
+)
+def test_many_sources_get_the_names_that_each_of_them_gets_alone(template: str) -> None:
+    """The first ones can only be named with care, or not at all; the others are named together."""
+    odd = ["a.tif", "x/b.tar.gz", "c", ".d", "e.", "..f", "x/./g", "y//h.tif", "x/i/", "\u00e4.tif"]
+    ordinary = [f"x/{number}.tif" for number in range(5000)]
+    for sources in (odd, ordinary, list(map(Path, ordinary))):
+        alone = {source: name for i, source in enumerate(sources) if (name := name_alone(source, template, i))}
+        if "{index}" not in template or sources is not odd:
+            assert finals(work_list(list(alone), template, "/run")) == list(alone.values())
+
+
+def name_alone(source: Any, template: str, index: int) -> str:
+    """The final of one source; nothing if it can have none."""
+    try:
+        return work_list([source], template.replace("{index}", str(index)), "/run").slot(0).final
+    except BadName:
+        return ""

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from multiprocesstools.errors import DuplicateFinal, ListChanged, NewerFormat
+from multiprocesstools.finals import work_list
+from multiprocesstools.inventory import Inventory
 from multiprocesstools.plans import Plan, Plans
 from multiprocesstools.run import Run
 
@@ -16,14 +18,28 @@ def plans(tmp_path: Path) -> Plans:
 
 
 def record(plans: Plans, items: dict[str, str], template: str = "{stem}", *, numbered: bool = False) -> Plan:
-    return plans.record("name", template, "out", ["/run/out"], items, numbered=numbered)
+    return plans.record("name", template, "out", ["/run/out"], inventory(plans, items), numbered=numbered)
+
+
+def inventory(plans: Plans, items: dict[str, str]) -> Inventory:
+    """Finals and their sources, in the run directory."""
+    finals, directory = iter(items), plans._run.directory
+    return Inventory(work_list(list(items.values()), lambda source: next(finals), directory), directory)
+
+
+def items_of(plans: Plans, plan: Plan) -> dict[str, str]:
+    return {
+        final: source
+        for block in plans.items(plan)
+        for final, source in zip(block.finals(), block.sources, strict=True)
+    }
 
 
 def test_a_plan_is_written_once_and_read_back(plans: Plans) -> None:
     one, again = (record(plans, {"a.csv": "a.tif", "\udcff": "\udcff.tif"}) for _ in range(2))
     assert one == again
     assert plans.all() == [one]
-    assert plans.items(one) == {"a.csv": "a.tif", "\udcff": "\udcff.tif"}
+    assert items_of(plans, one) == {"a.csv": "a.tif", "\udcff": "\udcff.tif"}
 
 
 def test_a_later_list_takes_the_earlier_ones_place_and_can_give_it_back(plans: Plans) -> None:
@@ -56,7 +72,7 @@ def test_a_foreign_or_torn_plan_is_refused_with_its_name(plans: Plans, tmp_path:
     folder = tmp_path / "run" / ".multiprocesstools" / "plans"
     (folder / f"{plan.key}.names").write_bytes(b"torn")
     with pytest.raises(NewerFormat, match=r"\.names"):
-        plans.items(plan)
+        items_of(plans, plan)
     path = folder / f"{plan.key}.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
     with pytest.raises(NewerFormat, match=r"\.json"):

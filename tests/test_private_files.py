@@ -12,6 +12,7 @@ from multiprocesstools import MultiProcessHelper
 from multiprocesstools.plans import Plans
 from multiprocesstools.run import Run, Settings, private_owner, process_token
 from multiprocesstools.sweeper import clean_up, preview
+from tests.test_plans import inventory, items_of
 
 ID = "0123456789abcdef" * 2
 PLACES = [".multiprocesstools", ".multiprocesstools/plans", "."]
@@ -99,10 +100,10 @@ def test_settings_that_another_process_makes_at_the_same_moment_count(
 def test_an_empty_list_of_names_is_written_again(run: Run, tmp_path: Path) -> None:
     plans, items = Plans(run), {"out/a": "a"}
     (tmp_path / "out").mkdir()
-    plan = plans.record("", "{value}", "out", ["out"], items)
+    plan = plans.record("", "{value}", "out", ["out"], inventory(plans, items))
     names = Path(run.plans, f"{plan.key}.names")
     Path(run.plans, f"{plan.key}.json").unlink()  # it is written after the names
     names.write_bytes(b"")
-    plans.record("", "{value}", "out", ["out"], items)
+    plans.record("", "{value}", "out", ["out"], inventory(plans, items))
     assert zlib.decompress(names.read_bytes())
-    assert plans.items(plan) == items
+    assert items_of(plans, plan) == items

@@ -6,8 +6,9 @@ last component. Condition: the filesystem creates and links exclusively (`probe`
 """
 
 import errno
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 ABSENT = frozenset({errno.ENOENT, errno.ESTALE})
 """The name is not there; ESTALE is what an NFS client says of a file that another client removed."""
@@ -25,6 +26,7 @@ class HalfCreated(OSError):
     """The name was created exclusively, by this very call, but its content could not be written."""
 
 
+Seen = TypeVar("Seen")
 Kind = Literal["file", "directory", "link", "other"]
 READ_LIMIT_BYTES = 1 << 20
 
@@ -97,6 +99,12 @@ class Disk(Protocol):
 
     def list(self, directory: str) -> list[Entry]:
         """All names in a directory; on NFS this also renews what the client remembers of it."""
+
+    def scan(self, directory: str, see: Callable[[Iterable[Entry]], Seen]) -> Seen:
+        """What `see` makes of all names in a directory as they come, for those that are too many to be held.
+
+        After an error that passes, `see` may be called anew with all of them.
+        """
 
     def read(self, path: str, limit: int = READ_LIMIT_BYTES, *, whole: bool = True) -> bytes | None:
         """The content of a regular file, freshly opened. OSError for anything else or more than `limit` bytes; without

@@ -22,6 +22,7 @@ from multiprocesstools.claims.disk import ABSENT, Disk, Kept
 from multiprocesstools.claims.ended import Ended, Outcome
 from multiprocesstools.claims.hands import Claim, Hands
 from multiprocesstools.claims.identity import Identity
+from multiprocesstools.claims.noted import Marks, Names, Noted
 from multiprocesstools.claims.peers import Peers
 from multiprocesstools.claims.record import Beat, Record
 from multiprocesstools.claims.slots import Files, Listing, Slot
@@ -169,22 +170,29 @@ class Instance:
 
     # -- what claims are made of
 
-    def listing(self, directory: str, disk: Disk | None = None) -> Listing:
+    def listing(
+        self, directory: str, disk: Disk | None = None, names: Callable[[bool], Noted] = lambda inodes: Names()
+    ) -> Listing:
         """Read a directory; on NFS this renews what the client remembers of it.
 
         A listing is not atomic: it may show a final and miss the sign that was made just before it, or removed just
         after the half-written final was moved aside. See `slots.read_settled` for what is done where finals are
-        written in place.
+        written in place. `names` makes what notes the finals, with their inodes if it is told so.
         """
         disk = disk or self.disk
-        listing = slots.read_listing(directory, disk.list(directory))
+
+        def read(inodes: bool) -> Listing:
+            return disk.scan(directory, lambda entries: slots.read_listing(directory, entries, names(inodes)))
+
+        listing = read(False)
         if self.writes_in_place(directory):
-            listing = slots.read_settled(listing, lambda: disk.list(directory))
+            listing = slots.read_settled(listing, lambda: read(True))
         return listing
 
     def look(self, slot: Slot, disk: Disk | None = None) -> Files:
         """The files of one item, from a fresh listing of its directory."""
-        return self.listing(slot.directory, disk).of(slot)
+        only = {slot.name: 0}
+        return self.listing(slot.directory, disk, lambda _: Marks(only)).of(slot)
 
     def stir(self, directory: str) -> None:
         """Change a directory, so that this client asks the server when it lists it next."""

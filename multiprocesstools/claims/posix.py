@@ -7,8 +7,9 @@ import errno
 import os
 import shutil
 import stat
+from collections.abc import Callable, Iterable
 
-from multiprocesstools.claims.disk import ABSENT, READ_LIMIT_BYTES, Draft, Entry, HalfCreated, Kept, Kind, Stamp
+from multiprocesstools.claims.disk import ABSENT, READ_LIMIT_BYTES, Draft, Entry, HalfCreated, Kept, Kind, Seen, Stamp
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -108,6 +109,10 @@ class PosixDisk:
     def list(self, directory: str) -> list[Entry]:
         with os.scandir(directory) as entries:
             return list(entries)
+
+    def scan(self, directory: str, see: Callable[[Iterable[Entry]], Seen]) -> Seen:
+        with os.scandir(directory) as entries:
+            return see(entries)
 
     def read(self, path: str, limit: int = READ_LIMIT_BYTES, *, whole: bool = True) -> bytes | None:
         try:

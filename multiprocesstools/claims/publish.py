@@ -85,7 +85,7 @@ def _without_staging(me: Instance, claim: Claim) -> Published:
 
 def _is_published(me: Instance, final: str) -> bool:
     directory, _, name = final.rpartition("/")
-    return me.listing(directory).is_done(name)
+    return me.look(Slot(directory, name)).done
 
 
 def _settle(me: Instance, claim: Claim) -> None:

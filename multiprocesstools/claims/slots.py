@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from multiprocesstools.claims.disk import Entry
+from multiprocesstools.claims.noted import Names, Noted, Shown
 from multiprocesstools.errors import BadName
 
 NAME_LIMIT_BYTES = 255
@@ -150,10 +151,11 @@ class Staged:
 
 @dataclass(slots=True)
 class Listing:
-    """A directory, read once. `names` holds every entry; `items` those that have files of the protocol."""
+    """A directory, read once. `names` are the entries, or those that were asked for; `items` those that have files of
+    the protocol."""
 
     directory: str
-    names: dict[str, Entry]
+    names: Noted
     items: dict[str, Files]
     staged: list[Staged]
 
@@ -172,38 +174,41 @@ class Listing:
         return name in self.names if files is None else files.done
 
 
-def read_listing(directory: str, entries: Iterable[Entry]) -> Listing:
-    """Sort the names of a directory by item. Names that are doubled or concurrent do no harm."""
-    names = {entry.name: entry for entry in entries}
-    listing = Listing(directory, names, {}, [])
-    for name, entry in names.items():
-        if name[0] == ".":
-            _sort(listing, name, entry)
+def read_listing(directory: str, entries: Iterable[Entry], names: Noted | None = None) -> Listing:
+    """Sort the names of a directory by item, as they come. Names that are doubled or concurrent do no harm.
+
+    `names` notes the finals; all of them and their inodes, unless it is given.
+    """
+    listing = Listing(directory, Names() if names is None else names, {}, [])
+    for entry in listing.names.gather(entries):
+        _sort(listing, entry.name, entry)
     for name, files in listing.items.items():
-        files.final = name in names
+        files.final = name in listing.names
     return listing
 
 
-def read_settled(first: Listing, read: Callable[[], Iterable[Entry]]) -> Listing:
+def read_settled(first: Listing, read: Callable[[], Listing]) -> Listing:
     """A listing in which a final counts only if it was complete, where finals are written in place.
 
     A sign is there from before the first byte of a final until it is complete, or until what was written was moved
     aside. So a final was complete if a second listing, begun after one that showed it, shows no sign, and a third one
     shows the same file still in its place.
     """
-    second = read_listing(first.directory, read())
-    third = read_listing(first.directory, read())
-    for name, entry in list(third.names.items()):
-        before = first.names.get(name)
+    if isinstance(first.names, Shown):
+        first = read()
+    second, third = read(), read()
+    before, after = first.names, third.names
+    assert not isinstance(before, Shown) and not isinstance(after, Shown), "inodes are needed here"
+    for name in list(after):
         signed = name in second.items and second.items[name].sign
-        if signed or before is None or before.inode() != entry.inode():
+        if signed or name not in before or before.inode(name) != after.inode(name):
             _uncount(third, name)
     return third
 
 
 def _uncount(listing: Listing, name: str) -> None:
     """Nothing is known of this final yet."""
-    del listing.names[name]
+    listing.names.discard(name)
     if name in listing.items:
         listing.items[name].final = False
 

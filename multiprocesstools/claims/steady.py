@@ -7,7 +7,7 @@ although they had succeeded, which the claim protocol recognises or survives. `s
 second fsync after a failed one says "fine" of data that are lost.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from multiprocesstools.claims.disk import PASSING, READ_LIMIT_BYTES, Disk, Draft, Entry, HalfCreated, Kept, Stamp
@@ -69,6 +69,12 @@ class SteadyDisk:
             return self.disk.list(directory)
         except OSError as error:
             return self._again(error, lambda: self.disk.list(directory))
+
+    def scan(self, directory: str, see: Callable[[Iterable[Entry]], Answer]) -> Answer:
+        try:
+            return self.disk.scan(directory, see)
+        except OSError as error:
+            return self._again(error, lambda: self.disk.scan(directory, see))
 
     def read(self, path: str, limit: int = READ_LIMIT_BYTES, *, whole: bool = True) -> bytes | None:
         try:

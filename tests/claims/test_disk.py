@@ -141,6 +141,15 @@ def test_listing_shows_names_and_inodes(disk: Disk, root: str) -> None:
     assert entries["a"].is_file(follow_symlinks=False) and not entries["a"].is_symlink()
 
 
+def test_scanning_shows_what_listing_shows_and_answers_with_what_was_seen(disk: Disk, root: str) -> None:
+    disk.create(f"{root}/a", b"")
+    disk.make_directory(f"{root}/folder")
+    listed = {entry.name: entry.inode() for entry in disk.list(root)}
+    assert disk.scan(root, lambda entries: {entry.name: entry.inode() for entry in entries}) == listed
+    with pytest.raises(FileNotFoundError):
+        disk.scan(f"{root}/missing", list)
+
+
 def test_a_file_that_is_renamed_replaces_another_and_is_itself_gone(disk: Disk, root: str) -> None:
     disk.create(f"{root}/new", b"new")
     disk.create(f"{root}/old", b"old")

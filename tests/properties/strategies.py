@@ -99,6 +99,9 @@ class Drawer(PosixDisk):
     def list(self, directory: str) -> Any:
         return [Name(path.rpartition("/")[2]) for path in self.files if path.rpartition("/")[0] == directory]
 
+    def scan(self, directory: str, see: Any) -> Any:
+        return see(self.list(directory))
+
     def read(self, path: str, limit: int = 1 << 20) -> bytes | None:
         return self.files.get(path)
 

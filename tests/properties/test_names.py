@@ -93,7 +93,7 @@ def test_alien_and_doubled_names_in_any_order_change_nothing(
     chance.shuffle(names)  # type: ignore[attr-defined]
     listing = read_listing("D", names)
     assert listing.files(name) == expected
-    assert read_settled(listing, lambda: names).files(name).claims == expected.claims
+    assert read_settled(listing, lambda: read_listing("D", names)).files(name).claims == expected.claims
 
 
 @given(TEXT, st.lists(NAMES.filter(bool), max_size=6))

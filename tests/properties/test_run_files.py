@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from multiprocesstools.claims import record
 from multiprocesstools.errors import NewerFormat
+from multiprocesstools.finals import work_list
+from multiprocesstools.inventory import Block, Inventory, encode
 from multiprocesstools.journal import read_journal
 from multiprocesstools.plans import Plan, Plans
 from multiprocesstools.report.text import snapshot_text
@@ -110,18 +112,22 @@ def plan_of(count: int) -> Plan:
 
 
 def items_of(names: bytes, count: int) -> dict[str, str]:
-    return Plans(run_with({f"plans/{KEY}.names": names})).items(plan_of(count))
+    blocks = Plans(run_with({f"plans/{KEY}.names": names})).items(plan_of(count))
+    return {final: source for block in blocks for final, source in zip(block.finals(), block.sources, strict=True)}
 
 
-PAIRS = st.dictionaries(st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",))), TEXT, max_size=6)
+PAIRS = st.dictionaries(
+    st.text(st.characters(exclude_characters="\0/", exclude_categories=("Cs",))), TEXT, min_size=1, max_size=6
+)
 
 
-@given(PAIRS, st.integers(0, 9))
+@given(PAIRS, st.sampled_from(["", "out", "\n", "\\"]), st.integers(0, 9))
 def test_the_names_of_a_plan_survive_the_round_trip_and_torn_or_damaged_are_an_error(
-    items: dict[str, str], level: int
+    items: dict[str, str], folder: str, level: int
 ) -> None:
-    data = zlib.compress("\n".join(json.dumps(pair) for pair in items.items()).encode(), level)
-    assert items_of(data, len(items)) == items
+    block = Block(folder, list(items), list(items.values()))
+    data = zlib.compress(b"".join(encode(block)), level)
+    assert items_of(data, len(items)) == dict(zip(block.finals(), block.sources, strict=True))
     for length in range(len(data)):
         with pytest.raises(NewerFormat, match=KEY):
             items_of(data[:length], len(items))
@@ -130,18 +136,25 @@ def test_the_names_of_a_plan_survive_the_round_trip_and_torn_or_damaged_are_an_e
             items_of(data, len(items) - 1)
 
 
-NAMES_TEXT = b'["a.txt", "a"]\n["b.txt", "b"]'
+NAMES_TEXT = b"".join(encode(Block("out", ["a.txt", "b.txt"], ["a", "b"])))
 
 
 @given(GARBAGE | damaged(zlib.compress(NAMES_TEXT)) | (damaged(NAMES_TEXT) | GARBAGE).map(zlib.compress))
-@example(zlib.compress(json.dumps(["\ud800", "source"]).encode()))
+@example(zlib.compress(b"".join(encode(Block("\ud800", ["a"], ["source"])))))
+@example(zlib.compress(b"".join(encode(Block("out", ["\ud800"], ["source"])))))
+@example(zlib.compress(b"".join(encode(Block("out", ["../a"], ["source"])))))
+@example(zlib.compress(b'["out", 0, 0, 0]\n'))
+@example(zlib.compress(b'["out", 1, -1, 1e400]\n'))
 def test_any_names_file_is_names_or_an_error_that_names_it(data: bytes) -> None:
     try:
         found = items_of(data, 3)
     except NewerFormat as error:
         assert KEY in str(error)
     else:
-        assert all("\0" not in final and final.encode("utf-8", "surrogateescape") is not None for final in found)
+        assert all(
+            "\0" not in final and final.count("/") <= 1 and final.encode("utf-8", "surrogateescape") is not None
+            for final in found
+        )
 
 
 def bomb(block: bytes, gigabytes: int) -> bytes:
@@ -153,9 +166,7 @@ def bomb(block: bytes, gigabytes: int) -> bytes:
     return head + part * (gigabytes * 1024) + packer.flush()
 
 
-@pytest.mark.parametrize(
-    "block", [b"\0", b"[", NAMES_TEXT + b"\n", b"\n"], ids=["NULs", "brackets", "lines", "empty lines"]
-)
+@pytest.mark.parametrize("block", [b"\0", b"[", NAMES_TEXT, b"\n"], ids=["NULs", "brackets", "lines", "empty lines"])
 def test_names_that_expand_to_gigabytes_are_refused_and_eat_no_memory(block: bytes) -> None:
     data = bomb(block, 8)
     assert len(data) < 64 << 20
@@ -207,7 +218,8 @@ def forged_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """A run with one item that an instance of another machine has claimed."""
     run = Run(tmp_path_factory.mktemp("run")).prepare()
     Plans(run).record_open(run.directory)
-    Plans(run).record("n", "{value}", "", [run.directory], {"a": "a", "b": "b"})
+    items = Inventory(work_list(["a", "b"], "{value}", run.directory), run.directory)
+    Plans(run).record("n", "{value}", "", [run.directory], items)
     Path(run.directory, ".a.claim-1").write_bytes(record.encode(FIXED))
     yield run
 

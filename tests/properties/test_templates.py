@@ -9,15 +9,8 @@ from hypothesis import strategies as st
 
 from multiprocesstools.claims.slots import check_name
 from multiprocesstools.errors import BadName, DuplicateFinal, MisuseError
-from multiprocesstools.finals import (
-    FIELDS,
-    WorkList,
-    check_absolute,
-    check_relative,
-    source_identity,
-    template_text,
-    work_list,
-)
+from multiprocesstools.finals import WorkList, check_absolute, source_identities, template_text, work_list
+from multiprocesstools.naming import FIELDS, check_relative
 from tests.properties.strategies import CHARACTERS, NAMES, TEXT
 
 _FIELDS = st.sampled_from([*FIELDS, "radius", "a.b", "a[0]", "0", "", " stem", "__class__", "value.real"])
@@ -47,7 +40,10 @@ def try_to_name(sources: list[Any], template: Any) -> WorkList | MisuseError:
 
 
 def check(work: WorkList, files: int) -> None:
-    finals = [*work.finals, *(other for others in work.others or () for other in others)]
+    finals = [
+        *(work.slot(position).final for position in range(len(work))),
+        *(other for others in work.others or () for other in others),
+    ]
     assert len(finals) == len(set(finals)) == len(work.sources) * files
     for final in finals:
         assert final.startswith("/D/") and os.path.normpath(final) == final and os.fsencode(final)
@@ -108,4 +104,5 @@ def test_an_absolute_path_that_passes_can_be_asked_of_the_system(path: str) -> N
 
 @given(SOURCES)
 def test_every_source_has_an_identity_that_does_not_depend_on_the_moment(source: Any) -> None:
-    assert source_identity(source, "/run", {}) == source_identity(source, "/run", {}) is not None
+    one, again = (source_identities([source, source], "/run", {}) for _ in range(2))
+    assert one == again and one[0] == one[1] is not None

@@ -26,6 +26,7 @@ from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.claims.publish import clear
 from multiprocesstools.claims.slots import MOST_ATTEMPTS
 from multiprocesstools.errors import ItemFailed, NewerFormat, SettingsDiffer
+from multiprocesstools.inventory import Block, encode
 from multiprocesstools.journal import Journal
 from multiprocesstools.logs import LogFile
 from multiprocesstools.plans import Plans
@@ -231,7 +232,7 @@ def test_a_forged_plan_leads_commands_to_any_folder_where_they_touch_names_of_th
     (folder / ".mpt-hidden").mkdir()
     before = set(tree(folder))
     work(run, ["x"])
-    data = zlib.compress(json.dumps([f"{folder}/precious", "source"]).encode())
+    data = zlib.compress(b"".join(encode(Block(str(folder), ["precious"], ["source"]))))
     plan = {
         "format": 1, "key": ID, "name": "n", "template": "t", "directory": "", "directories": [str(folder), "/"],
         "count": 1, "sources": "", "sequence": 9, "numbered": False, "in_place": False, "files": 1,

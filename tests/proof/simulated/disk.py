@@ -5,7 +5,7 @@ scheduler lets it (`explore`, `simulate`). It keeps the contract of every disk (
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +68,9 @@ class SimulatedDisk:
         if answer == "begun":
             answer = self._perform(("list", directory))
         return [SimulatedEntry(*entry) for entry in answer]
+
+    def scan(self, directory: str, see: Callable[[Iterable[Entry]], Any]) -> Any:
+        return see(self.list(directory))
 
     def read(self, path: str, limit: int = READ_LIMIT_BYTES, *, whole: bool = True) -> bytes | None:
         data: bytes | None = self._perform(("read", path))

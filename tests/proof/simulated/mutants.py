@@ -107,8 +107,8 @@ MUTANTS = [
                 'return f"/run/instances/.{self.name}.claim-{attempt}"',
             ),
             (
-                "claims/instance.py", "slots.read_listing(directory, disk.list(directory))",
-                'slots.read_listing(directory, [*disk.list("/run/instances"), *disk.list(directory)])',
+                "claims/instance.py", "slots.read_listing(directory, entries, names(inodes))",
+                'slots.read_listing(directory, [*disk.list("/run/instances"), *entries], names())',
             ),
         ),
         ("two on one machine",),
