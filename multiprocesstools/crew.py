@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-import traceback as tracebacks
 import weakref
 from collections import deque
 from dataclasses import dataclass
@@ -228,6 +227,8 @@ def _is_written_elsewhere(claim: Claim) -> bool:
 
 def failure_of(item: str, attempt: int, error: BaseException) -> Failure:
     """What is kept of an exception, however badly it behaves when it is printed."""
+    import traceback as tracebacks
+
     try:
         text = f"{type(error).__name__}: {error}"
     except Exception as second:

@@ -4,15 +4,14 @@ A template has the fields {stem} {name} {suffix} {parent} {value} {shard} {index
 a callable gets the source and returns the path. Both give a path relative to the directory of the call.
 """
 
-import hashlib
 import os
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 from multiprocesstools.claims.slots import NAME_LIMIT_BYTES, check_name, encode_name
+from multiprocesstools.digest import sha256
 from multiprocesstools.errors import BadArgument, BadName, DuplicateFinal, NoSources
 
 Final = str | Callable[[Any], str]
@@ -166,12 +165,14 @@ def _fields(template: str) -> frozenset[str]:
 
 
 def _values(source: Any, fields: frozenset[str], index: int) -> dict[str, Any]:
+    from pathlib import PurePath
+
     source = os.fsdecode(source) if isinstance(source, bytes) else source
     values: dict[str, Any] = {"value": source, "index": index}
     if not fields <= {"value", "index"}:
         path = PurePath(os.fsdecode(source)) if isinstance(source, str | os.PathLike) else PurePath(str(source))
         values |= {"stem": path.stem, "name": path.name, "suffix": path.suffix, "parent": path.parent.name}
-        values["shard"] = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:2] if "shard" in fields else ""
+        values["shard"] = sha256(os.fsencode(path.name))[:2] if "shard" in fields else ""
     return values | dict(source) if isinstance(source, Mapping) else values
 
 

@@ -7,7 +7,6 @@ a C call that holds it for longer than patience looks like death to others.
 import queue
 import threading
 import time
-import traceback
 from collections.abc import Callable
 
 from multiprocesstools.journal import Journal
@@ -60,6 +59,8 @@ class Heart:
         except OSError:
             return  # a server that does not answer; the next beat tries again
         except Exception:
+            import traceback
+
             self._complain(traceback.format_exc())
 
     def _complain(self, trace: str) -> None:

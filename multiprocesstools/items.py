@@ -7,7 +7,6 @@ Guarantee: what the block wrote to `item.path` becomes `item.final` only if the 
 every other case it is discarded and the attempt is written down. An exception in the block never leaves a claim behind.
 """
 
-import logging
 import os
 from collections.abc import Callable
 from enum import StrEnum
@@ -240,7 +239,7 @@ class Item:
     def _fail(self, error: BaseException, outcome: Outcome) -> None:
         failure = failure_of(self._name(), self.attempt, error)
         self._crew.failures.append(failure)
-        self._member.log.write(logging.ERROR, f"{failure.item} failed, attempt {self.attempt}\n{failure.traceback}")
+        self._member.log.fail(f"{failure.item} failed, attempt {self.attempt}\n{failure.traceback}")
         self._end(Fate.FAILED, outcome, failure.exception, failure.traceback, error)
 
     def _end(

@@ -1,9 +1,8 @@
 """This process as a member of a run: its instance, journal, log file and heart, which begin and end together."""
 
-import logging
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multiprocesstools.claims.instance import Instance, Rules
 from multiprocesstools.claims.probe import Findings, probe, refuse_without_links
@@ -11,9 +10,11 @@ from multiprocesstools.claims.slots import Slot
 from multiprocesstools.errors import RunDirectoryUnusable
 from multiprocesstools.heart import Heart
 from multiprocesstools.journal import Journal
-from multiprocesstools.logs import LogFile
 from multiprocesstools.plans import Plans
 from multiprocesstools.run import Run, process_token
+
+if TYPE_CHECKING:
+    from multiprocesstools.logs import LogFile
 
 _WARNINGS = {
     "lost": "another instance has taken over {item}; what is computed here is discarded if the other one is first",
@@ -34,7 +35,7 @@ class Member:
         own = self.instance.record
         try:
             self.journal = Journal(run.journal_path(own), self.instance)
-            self.log = LogFile(run.log_path(own), loggers)
+            self.log = _open_log(run.log_path(own), loggers)
         except OSError:
             self.instance.leave()
             raise
@@ -107,5 +108,11 @@ class Member:
         self.journal.add(event, **facts)
         if event in _WARNINGS:
             text = _WARNINGS[event].format(item=repr(facts.get("item")))
-            self.log.write(logging.WARNING, text)
+            self.log.warn(text)
             self._say(text)
+
+
+def _open_log(path: str, loggers: tuple[str, ...]) -> "LogFile":
+    from multiprocesstools.logs import LogFile
+
+    return LogFile(path, loggers)

@@ -10,7 +10,6 @@ latter has one of its own, `in_place`, which is there before the first final of 
 Guarantee: one final never has two sources, in any plan of the run. Plans decide nothing about claims.
 """
 
-import hashlib
 import json
 import os
 import zlib
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from multiprocesstools.digest import sha256
 from multiprocesstools.errors import DuplicateFinal, ListChanged, NewerFormat
 from multiprocesstools.finals import tell_apart
 from multiprocesstools.run import Run
@@ -91,8 +91,8 @@ class Plans:
         """Write a plan down, if it is new; `files` is the number of files per item. DuplicateFinal, ListChanged."""
         relative = self._run.relative
         text = "\n".join(json.dumps(pair) for pair in items.items())
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        key = hashlib.sha256(os.fsencode("\0".join((template, directory, digest)))).hexdigest()[:32]
+        digest = sha256(text.encode())
+        key = sha256(os.fsencode("\0".join((template, directory, digest))))[:32]
         known = self.all()
         same = [plan for plan in known if (plan.template, plan.directory) == (template, directory)]
         if same and same[-1].key == key:
@@ -129,7 +129,7 @@ class Plans:
 
     def _open_key(self, directory: str, in_place: bool) -> str:
         kind = "in place" if in_place else "open"
-        return hashlib.sha256(os.fsencode(f"{kind}\0{self._run.relative(directory)}")).hexdigest()[:32]
+        return sha256(os.fsencode(f"{kind}\0{self._run.relative(directory)}"))[:32]
 
     def _file_names(self) -> set[str]:
         return {entry.name for entry in self._run.disk.list(self._run.plans)}

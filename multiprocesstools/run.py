@@ -9,11 +9,9 @@
 Guarantee: settings never change while another instance lives or may live, and a number n is never given twice.
 """
 
-import hashlib
 import json
 import os
 import re
-import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -27,6 +25,7 @@ from multiprocesstools.claims.slots import check_name
 from multiprocesstools.claims.steady import SteadyDisk
 from multiprocesstools.claims.whole import create_whole, replace_whole
 from multiprocesstools.clock import Clock, SystemClock
+from multiprocesstools.digest import sha256
 from multiprocesstools.errors import BadArgument, BadName, NewerFormat, RunDirectoryUnusable, SettingsDiffer
 
 FORMAT = 1
@@ -34,7 +33,7 @@ HOME = ".multiprocesstools"
 LOGS = "multiprocesstools_logs"
 _SETTINGS = re.compile(r"run-([1-9][0-9]*)\.json")
 _ID = "[0-9a-f]{32}"
-_PRIVATE = re.compile(rf"\.mpt-{_ID}-(?P<place>{_ID})-(?P<pid>[0-9]{{1,9}})-(?P<start>[0-9]{{1,20}})-[a-z0-9]+\.ended")
+_PRIVATE = rf"\.mpt-{_ID}-(?P<place>{_ID})-(?P<pid>[0-9]{{1,9}})-(?P<start>[0-9]{{1,20}})-[a-z0-9]+\.ended"
 _FEWEST_BEATS = 5
 _LEAST_SECONDS, _MOST_SECONDS = 0.001, 1e9  # 1e9: about 30 years; the system refuses to wait for more than 292
 _PASSING_PATIENCE_SECONDS = 60.0
@@ -179,7 +178,7 @@ class Run:
         check_instance_name(name)
         while True:
             number = self._take_number(name)
-            own = Record(uuid.uuid4().hex, name, number, identity.current(), self.clock.wall(), Beat())
+            own = Record(new_id(), name, number, identity.current(), self.clock.wall(), Beat())
             try:
                 return Instance(
                     self.raw, self.clock, self.instances, own, rules,
@@ -219,7 +218,7 @@ class Run:
 
     def request_stop(self) -> None:
         """Ask all instances that take part now to end after the item in hand."""
-        self.replace(f"{self.home}/stop", uuid.uuid4().hex.encode())
+        self.replace(f"{self.home}/stop", new_id().encode())
 
     # -- paths and files
 
@@ -240,7 +239,12 @@ class Run:
         replace_whole(self.disk, path, data, self._private)
 
     def _private(self) -> str:
-        return f"{self.home}/.mpt-{process_token(uuid.uuid4().hex)}-e0.ended"
+        return f"{self.home}/.mpt-{process_token(new_id())}-e0.ended"
+
+
+def new_id() -> str:
+    """128 random bits, for names that are never given twice."""
+    return os.urandom(16).hex()
 
 
 def process_token(own_id: str) -> str:
@@ -257,7 +261,7 @@ def private_owner(name: str) -> Identity | None:
 
     A process of another machine has no boot here, so that nothing can be proved of it.
     """
-    private, own = _PRIVATE.fullmatch(name), identity.current()
+    private, own = re.fullmatch(_PRIVATE, name), identity.current()
     if private is None:
         return None
     boot = own.boot if private["place"] == _place(own) else ""
@@ -266,7 +270,7 @@ def private_owner(name: str) -> Identity | None:
 
 def _place(process: Identity) -> str:
     """Machine, boot and process namespace, in which a pid means the same."""
-    return hashlib.sha256(f"{process.boot}\0{process.namespace}".encode()).hexdigest()[:32]
+    return sha256(f"{process.boot}\0{process.namespace}".encode())[:32]
 
 
 def unusable(directory: str, error: OSError) -> RunDirectoryUnusable:

@@ -7,7 +7,6 @@ Condition: the filesystem creates and links exclusively (`probe` finds out).
 
 import errno
 import os
-import shutil
 import stat
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -221,6 +220,8 @@ class PosixDisk:
         if stamp is None:
             return
         if stamp.kind == "directory":
+            import shutil
+
             shutil.rmtree(path)
         else:
             self.unlink(path)
