@@ -1,31 +1,34 @@
-"""MultiProcessHelper: the front door. It checks what the user asks for and hands it to the room that does it."""
+"""MultiProcessHelper: the front door. It checks what the user asks for and hands it to the room that does it.
+
+A room that only some calls need is entered by these calls, so that the import of the door stays cheap.
+"""
 
 import atexit
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.instance import Rules
 from multiprocesstools.claims.slots import check_name
-from multiprocesstools.claims.survey import State
 from multiprocesstools.crew import Crew, Failure
 from multiprocesstools.directories import Directories
-from multiprocesstools.errors import BadArgument, ItemFailed, StopRequested, check_choice
+from multiprocesstools.errors import BadArgument, check_choice
 from multiprocesstools.finals import Final, WorkList, source_identity, template_text, uses_index, work_list
-from multiprocesstools.inplace import InPlace
-from multiprocesstools.items import Fate, Item
-from multiprocesstools.loop import Loop, Options
 from multiprocesstools.plans import Plans
 from multiprocesstools.progress import Listener, Voice, choose
 from multiprocesstools.run import Run, check_instance_name, unusable
-from multiprocesstools.snapshot import Snapshot, take_snapshot
-from multiprocesstools.text import printable, shown
-from multiprocesstools.waiting import pauses, wait_for
+from multiprocesstools.text import shown
+from multiprocesstools.waiting import wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from multiprocesstools.items import Fate, Item
+    from multiprocesstools.snapshot import Snapshot
 
 
 class MultiProcessHelper:
@@ -56,6 +59,9 @@ class MultiProcessHelper:
         on_error: str = "continue", stop_after: int | None = 10, durable: bool = True, publish: str = "link",
         heartbeat: str = "thread",
     ) -> None:  # fmt: skip
+        from multiprocesstools.inplace import InPlace
+        from multiprocesstools.loop import Options
+
         check_choice("publish", publish, ("link", "rename"))
         check_choice("heartbeat", heartbeat, ("thread",))
         given = {"beat_seconds": beat_seconds, "patience_seconds": patience_seconds, "max_attempts": max_attempts}
@@ -86,7 +92,7 @@ class MultiProcessHelper:
         self, sources: Iterable[Any], *, final: Final | Sequence[Final],
         directory: str | os.PathLike[str] | None = None, wait: bool = True,
         order: str = "spread", retry_failed: bool = False, progress: bool | Listener | None = None,
-    ) -> Iterator[Item]:  # fmt: skip
+    ) -> "Iterator[Item]":  # fmt: skip
         """Iterate over the items that this instance wins; all instances with the same list share it.
 
         sources: paths, names, numbers or dicts. final: a template for the name of the output with {stem} {name}
@@ -99,6 +105,8 @@ class MultiProcessHelper:
         Raises NoSources, BadName, BadArgument, DuplicateFinal, ListChanged, FinalOfAnotherKind before anything is
         claimed; TooManyFailures in the loop.
         """
+        from multiprocesstools.loop import Loop
+
         self._crew.member()
         options = replace(self._options, wait=wait, order=order, retry_failed=retry_failed)
         folder = self._directories.resolve(directory)
@@ -109,7 +117,7 @@ class MultiProcessHelper:
         show = choose(progress, self._voice, self.name, shown(self._run.directory))
         return iter(Loop(self._crew, work, options, show))
 
-    def claim(self, final: str, *, directory: str | os.PathLike[str] | None = None) -> Item | None:
+    def claim(self, final: str, *, directory: str | os.PathLike[str] | None = None) -> "Item | None":
         """Try to win one item by its final, relative to the directory. None: done, set aside or in other hands."""
         slot = self._directories.single(final, directory)
         self._crew.guard.enter()
@@ -128,32 +136,19 @@ class MultiProcessHelper:
         return item
 
     def once(
-        self, final: str, build: Callable[[Path], Any], *, directory: str | os.PathLike[str] | None = None
-    ) -> Path:
+        self, final: str, build: "Callable[[Path], Any]", *, directory: str | os.PathLike[str] | None = None
+    ) -> "Path":
         """Have `build(path)` write one file, once in the whole run: one instance builds, the others wait.
 
         An exception of `build` is raised in the instance that built, and another one tries; ItemFailed when all
         attempts are used up; StopRequested after `multiprocesstools stop`, because then not all items may be done.
         """
-        slot = self._directories.single(final, directory)
-        for _ in pauses(self._run.clock, min(2.0, self._crew.rules.beat_seconds / 4)):
-            item = None if self._crew.stop_requested else self.claim(final, directory=directory)
-            if item is not None:
-                with item:
-                    build(item.path)
-                if item.fate in (Fate.DONE, Fate.LOST):
-                    break
-            finding = self._crew.assess(slot)
-            if finding.state is State.DONE:
-                break
-            if finding.state in (State.FAILED, State.SKIPPED):
-                reason = printable(finding.last.exception) if finding.last else ""
-                raise ItemFailed(self._run.relative(slot.final), reason)
-            if self._crew.stop_requested:
-                raise StopRequested(self._run.relative(slot.final))
-        return Path(slot.final)
+        from multiprocesstools.once import build_once
 
-    def wait_for(self, path: str | os.PathLike[str], timeout: float | None = None) -> Path:
+        slot = self._directories.single(final, directory)
+        return build_once(self._crew, slot, lambda: self.claim(final, directory=directory), build)
+
+    def wait_for(self, path: str | os.PathLike[str], timeout: float | None = None) -> "Path":
         """Wait until `path` (relative to the working directory, or absolute) exists. TimeoutError after `timeout` s."""
         return wait_for(self._run, path, timeout)
 
@@ -169,8 +164,10 @@ class MultiProcessHelper:
         """The failed attempts of this instance, the latest 1,000."""
         return list(self._crew.failures)
 
-    def status(self) -> Snapshot:
+    def status(self) -> "Snapshot":
         """The state of the run, on all machines."""
+        from multiprocesstools.snapshot import take_snapshot
+
         if not self._crew.closed:
             self._crew.latest_member.journal.flush()
         return take_snapshot(self._run)
@@ -269,8 +266,10 @@ class MultiProcessHelper:
         except OSError as error:
             raise unusable(self._run.directory, error) from error
 
-    def _item(self, claim: Any, source: Any) -> Item:
-        def settled(item: Item, fate: Fate, error: BaseException | None) -> None:
+    def _item(self, claim: Any, source: Any) -> "Item":
+        from multiprocesstools.items import Item
+
+        def settled(item: Item, fate: "Fate", error: BaseException | None) -> None:
             self._crew.guard.leave()
 
         return Item(self._crew, claim, source, on_error="raise", settled=settled)

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "multiprocesstools"
 
 # From the ground up. A module imports only from floors below its own, or from its own floor's earlier rooms.
 FLOORS = [
-    ["errors", "clock", "text"],
+    ["errors", "clock", "text", "digest"],
     ["claims.disk"],
     ["claims.whole", "claims.steady", "claims.identity", "claims.ended", "claims.slots"],
     ["claims.record", "claims.survey", "claims.hands", "claims.probe", "claims.again"],
@@ -27,7 +27,7 @@ FLOORS = [
     ["crew", "retry", "sweeper"],
     ["items", "inplace", "order"],
     ["board"],
-    ["loop"],
+    ["loop", "once"],
     ["directories"],
     ["helper"],
     ["report.text"],
