@@ -148,6 +148,7 @@ class Item:
     # -- the end
 
     def _settle(self, error: BaseException | None) -> bool:
+        self._member.instance.notice_silence()  # the heart may not have come to it since the work let it run again
         interrupted = self._crew.guard.signalled is not None
         if error is None:
             if self._mark is None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from multiprocesstools.claims import identity
 from multiprocesstools.claims.disk import Disk, PosixDisk
+from multiprocesstools.claims.held import Held
 from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.instance import Instance, Notice, Rules, ignore_notice
 from multiprocesstools.claims.record import Beat, Record, Unreadable, decode
@@ -207,9 +208,12 @@ class Run:
 
     # -- stop
 
-    def stop_token(self) -> str | None:
-        """The token of the latest request to stop; learnt from a listing, which an NFS client cannot have cached."""
-        if not any(entry.name == "stop" for entry in self.raw.list(self.home)):
+    def stop_token(self, home: Held | None = None) -> str | None:
+        """The token of the latest request to stop; learnt from a listing, which an NFS client cannot have cached.
+
+        Whoever asks again and again holds the `home` of the run open.
+        """
+        if not any(entry.name == "stop" for entry in (home.list() if home else self.raw.list(self.home))):
             return None
         try:
             return (self.raw.read(f"{self.home}/stop") or b"").decode("ascii", "replace").strip() or None

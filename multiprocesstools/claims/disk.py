@@ -11,6 +11,8 @@ import stat
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from multiprocesstools.claims.held import Held
+
 ABSENT = frozenset({errno.ENOENT, errno.ESTALE})
 """The name is not there; ESTALE is what an NFS client says of a file that another client removed."""
 
@@ -59,8 +61,14 @@ class Entry(Protocol):
 class Kept(Protocol):
     """A file that its owner keeps open to rewrite a part of it in place."""
 
-    def write(self, offset: int, data: bytes) -> Stamp:
-        """Write through to the server and return the fresh stamp."""
+    @property
+    def inode(self) -> int: ...
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Write through to the server, and ask it for nothing."""
+
+    def is_listed(self) -> bool:
+        """Is its name still there, by a fresh listing?"""
 
     def close(self) -> None: ...
 
@@ -98,6 +106,9 @@ class Disk(Protocol):
     def keep(self, path: str) -> Kept:
         """Open a file to rewrite parts of it."""
 
+    def hold(self, directory: str) -> Held:
+        """Open a directory to list it again and again."""
+
     def make_directory(self, path: str) -> None:
         """Make a directory and its parents; one that is there is fine."""
 
@@ -121,15 +132,25 @@ class PosixKept:
     """A descriptor of a file of our own."""
 
     def __init__(self, path: str) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        folder, self._name = os.path.split(path)
+        self._folder = Held(folder)
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            self._folder.close()
+            raise
+        self.inode = os.fstat(self._descriptor).st_ino
 
-    def write(self, offset: int, data: bytes) -> Stamp:
+    def write(self, offset: int, data: bytes) -> None:
         os.pwrite(self._descriptor, data, offset)
         os.fsync(self._descriptor)
-        return stamp_of(os.fstat(self._descriptor))
+
+    def is_listed(self) -> bool:
+        return any(entry.name == self._name for entry in self._folder.list())
 
     def close(self) -> None:
         os.close(self._descriptor)
+        self._folder.close()
 
 
 class PosixDisk:
@@ -211,6 +232,9 @@ class PosixDisk:
 
     def keep(self, path: str) -> Kept:
         return PosixKept(path)
+
+    def hold(self, directory: str) -> Held:
+        return Held(directory)
 
     def make_directory(self, path: str) -> None:
         os.makedirs(path, mode=_DIRECTORY_MODE, exist_ok=True)
