@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from multiprocesstools.claims import claim as claims
 from multiprocesstools.claims.assess import look_twice
@@ -24,9 +25,11 @@ from multiprocesstools.claims.survey import Finding, State
 from multiprocesstools.errors import HelperClosed, RunDirectoryUnusable
 from multiprocesstools.journal import peak_memory_bytes
 from multiprocesstools.member import Member
-from multiprocesstools.progress import Voice
 from multiprocesstools.run import Run, unusable
 from multiprocesstools.signals import Guard
+
+if TYPE_CHECKING:
+    from multiprocesstools.progress import Voice
 
 _MOST_FAILURES = 1000
 _MOST_REJOINS = 3
@@ -45,7 +48,7 @@ class Failure:
 class Crew:
     """One helper's part in a run."""
 
-    def __init__(self, run: Run, name: str, rules: Rules, loggers: tuple[str, ...], voice: Voice) -> None:
+    def __init__(self, run: Run, name: str, rules: Rules, loggers: tuple[str, ...], voice: "Voice") -> None:
         self.run, self.name, self.rules = run, name, rules
         self.failures: deque[Failure] = deque(maxlen=_MOST_FAILURES)
         self._loggers, self._voice, self.say = loggers, voice, voice.say

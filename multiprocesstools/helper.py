@@ -18,16 +18,16 @@ from multiprocesstools.crew import Crew, Failure
 from multiprocesstools.directories import Directories
 from multiprocesstools.errors import BadArgument, check_choice
 from multiprocesstools.finals import Final, WorkList, source_identity, template_text, uses_index, work_list
+from multiprocesstools.heart import check_heartbeat
 from multiprocesstools.plans import Plans
-from multiprocesstools.progress import Listener, Voice, choose
 from multiprocesstools.run import Run, check_instance_name, unusable
 from multiprocesstools.text import shown
-from multiprocesstools.waiting import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from multiprocesstools.items import Fate, Item
+    from multiprocesstools.progress import Listener
     from multiprocesstools.snapshot import Snapshot
 
 
@@ -46,7 +46,8 @@ class MultiProcessHelper:
     stop_after: this many failures in a row without a success end the loop with TooManyFailures; None never does.
     durable: False leaves out fsync, and with it the promise for a power failure.
     publish: "link", or "rename" for filesystems without hard links, which promises less (see the README).
-    heartbeat: "thread", the only one so far: signs of life come from a thread of this process.
+    heartbeat: "thread", or "process" for work in C that holds the interpreter lock for longer than patience: signs of
+        life then come from a small process beside this one.
 
     Raises
     ------
@@ -61,9 +62,10 @@ class MultiProcessHelper:
     ) -> None:  # fmt: skip
         from multiprocesstools.inplace import InPlace
         from multiprocesstools.loop import Options
+        from multiprocesstools.progress import Voice
 
         check_choice("publish", publish, ("link", "rename"))
-        check_choice("heartbeat", heartbeat, ("thread",))
+        check_heartbeat(heartbeat)
         given = {"beat_seconds": beat_seconds, "patience_seconds": patience_seconds, "max_attempts": max_attempts}
         given = {key: value for key, value in given.items() if value is not None}
         self.name = check_instance_name(name)
@@ -72,8 +74,9 @@ class MultiProcessHelper:
         self._run.check(given)
         settings = self._run.prepare().agree(given)
         rules = Rules(
-            settings.beat_seconds, settings.patience_seconds, settings.max_attempts, durable=durable, publish=publish
-        )
+            settings.beat_seconds, settings.patience_seconds, settings.max_attempts,
+            durable=durable, publish=publish, heartbeat=heartbeat,
+        )  # fmt: skip
         self._voice = Voice()
         names = (loggers,) if isinstance(loggers, str) else tuple(loggers)
         self._plans = Plans(self._run)
@@ -91,7 +94,7 @@ class MultiProcessHelper:
     def items(
         self, sources: Iterable[Any], *, final: Final | Sequence[Final],
         directory: str | os.PathLike[str] | None = None, wait: bool = True,
-        order: str = "spread", retry_failed: bool = False, progress: bool | Listener | None = None,
+        order: str = "spread", retry_failed: bool = False, progress: "bool | Listener | None" = None,
     ) -> "Iterator[Item]":  # fmt: skip
         """Iterate over the items that this instance wins; all instances with the same list share it.
 
@@ -106,6 +109,7 @@ class MultiProcessHelper:
         claimed; TooManyFailures in the loop.
         """
         from multiprocesstools.loop import Loop
+        from multiprocesstools.progress import choose
 
         self._crew.member()
         options = replace(self._options, wait=wait, order=order, retry_failed=retry_failed)
@@ -150,6 +154,8 @@ class MultiProcessHelper:
 
     def wait_for(self, path: str | os.PathLike[str], timeout: float | None = None) -> "Path":
         """Wait until `path` (relative to the working directory, or absolute) exists. TimeoutError after `timeout` s."""
+        from multiprocesstools.waiting import wait_for
+
         return wait_for(self._run, path, timeout)
 
     # -- what is going on

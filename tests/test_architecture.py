@@ -12,9 +12,10 @@ PACKAGE = Path(__file__).parent.parent / "multiprocesstools"
 # From the ground up. A module imports only from floors below its own, or from its own floor's earlier rooms.
 FLOORS = [
     ["errors", "clock", "text", "digest"],
+    ["claims.held"],
     ["claims.disk"],
     ["claims.whole", "claims.steady", "claims.identity", "claims.ended", "claims.slots"],
-    ["claims.record", "claims.survey", "claims.hands", "claims.probe", "claims.again"],
+    ["claims.record", "claims.survey", "claims.hands", "claims.probe", "claims.again", "claims.pace"],
     ["claims.peers"],
     ["claims.instance"],
     ["claims.publish", "claims.assess"],
@@ -22,7 +23,8 @@ FLOORS = [
     ["claims.direct"],
     ["claims.sweep"],
     ["run", "journal", "logs", "finals"],
-    ["plans", "heart", "progress", "signals", "waiting"],
+    ["plans", "heart", "progress", "signals", "waiting", "pulse"],
+    ["pacemaker"],
     ["member", "snapshot"],
     ["crew", "retry", "sweeper"],
     ["items", "inplace", "order"],
@@ -38,7 +40,7 @@ FLOORS = [
 ]
 MOST_LINES, MOST_BODY_LINES = 300, 40
 ONLY_HERE_PRINTING = {"cli", "cli.common", "cli.status", "cli.cleanup", "cli.retry", "cli.stop", "progress", "logs"}
-ONLY_HERE_PROBING = {"claims.identity", "signals"}
+ONLY_HERE_PROBING = {"claims.identity", "signals", "pacemaker"}
 
 # What `from multiprocesstools import MultiProcessHelper` must not load, because not every loop needs it.
 HEAVY = ["click", "rich", "numpy", "pandas", "multiprocessing", "asyncio", "http", "email.message", "unittest"]

@@ -37,11 +37,14 @@ LIBRARY_OF_A_LOOP = LIBRARY_OF_AN_IMPORT | words("""
     bisect encodings fnmatch glob grp hashlib ipaddress logging ntpath pathlib pwd random textwrap traceback urllib
 """)
 ROOMS_OF_AN_IMPORT = words("""
-    claims claims.assess claims.claim claims.disk claims.ended claims.hands claims.identity claims.instance
-    claims.peers claims.probe claims.publish claims.record claims.slots claims.steady claims.survey claims.whole
-    clock crew digest directories errors finals heart helper journal member plans progress run signals text waiting
+    claims claims.assess claims.claim claims.disk claims.ended claims.hands claims.held claims.identity
+    claims.instance claims.pace claims.peers claims.publish claims.record claims.slots claims.steady
+    claims.survey claims.whole clock crew digest directories errors finals heart helper journal member plans
+    run signals text
 """)
-ROOMS_OF_A_LOOP = ROOMS_OF_AN_IMPORT | words("board claims.again claims.direct inplace items logs loop order")
+ROOMS_OF_A_LOOP = ROOMS_OF_AN_IMPORT | words("""
+    board claims.again claims.direct claims.probe inplace items logs loop order progress
+""")
 
 STARTS = 9
 MOST_TIMES_BARE = {"import": 7.0, "help": 13.0, "status": 13.0}
