@@ -9,7 +9,8 @@ with MultiProcessHelper("my_analysis", "path/to/output") as mph:
 """
 
 import sys
-from typing import TYPE_CHECKING
+
+TYPE_CHECKING = False  # what type checkers take for true; `typing` itself would double the cost of this import
 
 if sys.platform == "win32":
     raise ImportError(

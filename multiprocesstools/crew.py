@@ -8,11 +8,13 @@ import os
 import signal
 import sys
 import threading
-import traceback as tracebacks
 import weakref
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from multiprocesstools.claims import chunk as chunks
 from multiprocesstools.claims import claim as claims
 from multiprocesstools.claims.assess import look_twice
 from multiprocesstools.claims.claim import Expelled, Refusal
@@ -24,9 +26,11 @@ from multiprocesstools.claims.slots import Files, Slot
 from multiprocesstools.claims.survey import Finding, State
 from multiprocesstools.errors import HelperClosed, RunDirectoryUnusable
 from multiprocesstools.member import Member
-from multiprocesstools.progress import Voice
 from multiprocesstools.run import Run, unusable
 from multiprocesstools.signals import Guard
+
+if TYPE_CHECKING:
+    from multiprocesstools.progress import Voice
 
 _MOST_FAILURES = 1000
 _MOST_REJOINS = 3
@@ -45,7 +49,7 @@ class Failure:
 class Crew:
     """One helper's part in a run."""
 
-    def __init__(self, run: Run, name: str, rules: Rules, loggers: tuple[str, ...], voice: Voice) -> None:
+    def __init__(self, run: Run, name: str, rules: Rules, loggers: tuple[str, ...], voice: "Voice") -> None:
         self.run, self.name, self.rules = run, name, rules
         self.failures: deque[Failure] = deque(maxlen=_MOST_FAILURES)
         self._loggers, self._voice, self.say = loggers, voice, voice.say
@@ -81,10 +85,27 @@ class Crew:
         self, slot: Slot, files: Files | None = None, *, look: bool = True, how: How = How.STAGED
     ) -> Claim | Refusal:
         """`claims.take` by the current membership, joining anew when it was expelled. Call it with signals waiting."""
+        return self._try(slot, claims.take, slot, files, look=look, how=how)
+
+    def take_chunk(self, chunk: Slot) -> Claim | Refusal:
+        """The same for a chunk."""
+        return self._try(chunk, chunks.take_chunk, chunk)
+
+    def take_item(self, chunk: Claim, slot: Slot) -> Claim | Refusal:
+        """The same for an item of a chunk that is held."""
+        return self._try(slot, chunks.take_item, chunk, slot)
+
+    def leave_chunk(self, chunk: Claim, *, done: bool) -> None:
+        """Let go of a chunk, if it is still in hand."""
+        if self._member.instance.pid == os.getpid():
+            with self.guard.critical():
+                chunks.leave_chunk(self._member.instance, chunk, done=done)
+
+    def _try(self, slot: Slot, take: Callable[..., Claim | Refusal], *how: Any, **more: Any) -> Claim | Refusal:
         for _ in range(_MOST_REJOINS):
             member, taken = self.member(), None
             try:
-                taken = claims.take(member.instance, slot, files, look=look, how=how)
+                taken = take(member.instance, *how, **more)
                 return self._note_taken(member, taken) if isinstance(taken, Claim) else taken
             except Expelled:
                 continue
@@ -98,7 +119,8 @@ class Crew:
 
     def _note_taken(self, member: Member, taken: Claim) -> Claim | Refusal:
         taken.name = member.item_name(taken.slot)
-        member.journal.add_claimed(taken.name, taken.attempt)
+        if not taken.is_chunk:
+            member.journal.add_claimed(taken.name, taken.attempt)
         if taken.given_up:  # a signal came meanwhile, and the user's handler returned
             member.instance.hands.leave(taken.slot)
             return Refusal(Finding(State.FREE, taken.attempt))
@@ -135,7 +157,7 @@ class Crew:
             claims.give_up(instance, claim, instance.ended(Outcome.DROPPED, started=claim.started))
         except OSError:
             return  # no server: others will see the silence
-        if claim.given_up:
+        if claim.given_up and not claim.is_chunk:
             seconds = max(0.0, instance.clock.wall() - claim.started)
             name = claim.name or member.item_name(claim.slot)
             member.journal.add_end("dropped", name, claim.attempt, instance.clock.elapsed() - seconds)
@@ -222,6 +244,8 @@ def _is_written_elsewhere(claim: Claim) -> bool:
 
 def failure_of(item: str, attempt: int, error: BaseException) -> Failure:
     """What is kept of an exception, however badly it behaves when it is printed."""
+    import traceback as tracebacks
+
     try:
         text = f"{type(error).__name__}: {error}"
     except Exception as second:

@@ -18,7 +18,10 @@ _HEAD_OF_ALL, _LEAST_HEAD = 64, 4
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The cut of one plan, by its key: so many `items` a chunk (1: no chunks), after the `head` of each directory."""
+    """The cut of one plan, by its key: so many `items` a chunk (1: no chunks), after the `head` of each directory.
+
+    With 0 items a chunk it still has to be measured, and only the heads may be claimed.
+    """
 
     plan: str = ""
     items: int = 1
@@ -26,16 +29,20 @@ class Cut:
 
     def chunk(self, place: int) -> str:
         """The name of the chunk of the item at this place of its directory; empty if it is claimed by itself."""
-        if self.items == 1 or place < self.head:
+        if self.items <= 1 or place < self.head:
             return ""
         return chunk_name(self.plan, (place - self.head) // self.items)
 
     def places(self, place: int, count: int) -> range:
         """The places of the items that are claimed together with this one, in a directory with so many items."""
-        if self.items == 1 or place < self.head:
+        if self.items <= 1 or place < self.head:
             return range(place, place + 1)
         first = place - (place - self.head) % self.items
         return range(first, min(first + self.items, count))
+
+
+SINGLE = Cut()
+"""Each item is claimed by itself."""
 
 
 def check_chunk(chunk: object) -> "int | str":

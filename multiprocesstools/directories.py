@@ -2,11 +2,9 @@
 
 import os
 
-from multiprocesstools.claims.slots import Slot
+from multiprocesstools.claims.slots import Slot, check_absolute, check_relative
 from multiprocesstools.crew import Crew
 from multiprocesstools.errors import BadArgument
-from multiprocesstools.finals import check_absolute
-from multiprocesstools.naming import check_relative
 from multiprocesstools.plans import Plans
 from multiprocesstools.run import unusable
 

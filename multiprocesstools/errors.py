@@ -175,6 +175,23 @@ class ListChanged(RunError):
         )
 
 
+class ChunksDiffer(RunError):
+    """Two lists over the same outputs, one of which is claimed in chunks, while another instance lives or may live."""
+
+    def __init__(self, template: str, place: int, there: str, here: str, instances: list[str]) -> None:
+        super().__init__(template, place, there, here, instances)
+        self.template, self.place, self.there, self.here, self.instances = template, place, there, here, instances
+
+    def __str__(self) -> str:
+        there, here = (repr(name) if name else "nothing" for name in (self.there, self.here))
+        return (
+            f"the outputs of {self.template!r} are claimed in chunks, which are cut from the whole list, and this list "
+            f"is another one: at place {self.place} it has {here}, the other list has {there}. Start everywhere with "
+            f"the same list, or end the others first ({', '.join(self.instances)}): `multiprocesstools stop`, then "
+            "`multiprocesstools cleanup`"
+        )
+
+
 class UnknownItem(RunError, LookupError):
     """No item of that name in this run."""
 

@@ -13,8 +13,9 @@ from itertools import compress, count
 from operator import attrgetter
 from typing import Any
 
-from multiprocesstools.claims.slots import NAME_LIMIT_BYTES, Slot, encode_name
-from multiprocesstools.errors import BadArgument, BadName, DuplicateFinal, NoSources
+from multiprocesstools.claims.slots import Slot
+from multiprocesstools.cut import SINGLE, Cut
+from multiprocesstools.errors import BadArgument, DuplicateFinal, NoSources
 from multiprocesstools.naming import Final, fields_of, relative_finals
 
 _first = attrgetter("first")
@@ -53,6 +54,7 @@ class WorkList:
     folders: list[Folder]
     indices: "array[int]"
     others: list[tuple[str, ...]] | None
+    cut: Cut = SINGLE
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -63,7 +65,8 @@ class WorkList:
 
     def slot(self, position: int) -> Slot:
         folder = self.folder(position)
-        return Slot(folder.path, folder.names[position - folder.first])
+        place = position - folder.first
+        return Slot(folder.path, folder.names[place], self.cut.chunk(place))
 
     def in_order(self) -> Sequence[int]:
         """The positions in the order of the list."""
@@ -172,16 +175,6 @@ def _identities(sources: list[Any], run_directory: str, known: dict[str, str]) -
             yield repr(sorted((str(key), str(value)) for key, value in text.items()))
         else:
             yield str(text)
-
-
-def check_absolute(path: str) -> str:
-    """The path itself, if a directory can have it."""
-    if "\0" in path or "\n" in path:
-        raise BadName(path, "it contains NUL or a line break")
-    for folder in path.split("/"):
-        if len(encode_name(folder)) > NAME_LIMIT_BYTES:
-            raise BadName(folder, f"it has more than {NAME_LIMIT_BYTES} bytes")
-    return path
 
 
 def _listed(sources: Iterable[Any]) -> Sequence[Any]:

@@ -1,15 +1,16 @@
 """The thread that beats: once per `beat_seconds` it does the duties of an instance, and writes the journal in between.
 
 Guarantee: a duty that raises does not stop the heart. Condition: the interpreter lock is given up now and then;
-a C call that holds it for longer than patience looks like death to others.
+a C call that holds it for longer than patience looks like death to others, unless a process beats (`pacemaker`).
 """
 
 import queue
+import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 
+from multiprocesstools.errors import BadArgument, check_choice
 from multiprocesstools.journal import Journal
 
 
@@ -60,6 +61,8 @@ class Heart:
         except OSError:
             return  # a server that does not answer; the next beat tries again
         except Exception:
+            import traceback
+
             self._complain(traceback.format_exc())
 
     def _complain(self, trace: str) -> None:
@@ -67,3 +70,10 @@ class Heart:
         if not self._complained:
             self._complained = True
             self._say(f"something fails at each beat:\n{trace}")
+
+
+def check_heartbeat(heartbeat: str) -> None:
+    """BadArgument for what nobody knows, and for a process where this Python cannot start another one."""
+    check_choice("heartbeat", heartbeat, ("thread", "process"))
+    if heartbeat == "process" and (not sys.executable or getattr(sys, "frozen", False)):
+        raise BadArgument("heartbeat", heartbeat, "no other Python can be started from this one (sys.executable)")

@@ -1,33 +1,36 @@
-"""MultiProcessHelper: the front door. It checks what the user asks for and hands it to the room that does it."""
+"""MultiProcessHelper: the front door. It checks what the user asks for and hands it to the room that does it.
+
+A room that only some calls need is entered by these calls, so that the import of the door stays cheap.
+"""
 
 import atexit
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.instance import Rules
 from multiprocesstools.claims.slots import check_name
-from multiprocesstools.claims.survey import State
 from multiprocesstools.crew import Crew, Failure
 from multiprocesstools.directories import Directories
-from multiprocesstools.errors import BadArgument, ItemFailed, StopRequested, check_choice
+from multiprocesstools.errors import BadArgument, check_choice
 from multiprocesstools.finals import WorkList, template_text, uses_index, work_list
-from multiprocesstools.inplace import InPlace
+from multiprocesstools.heart import check_heartbeat
 from multiprocesstools.inventory import Inventory
-from multiprocesstools.items import Fate, Item
-from multiprocesstools.loop import Loop, Options
 from multiprocesstools.naming import Final
 from multiprocesstools.plans import Plans
-from multiprocesstools.progress import Listener, Voice, choose
 from multiprocesstools.run import Run, check_instance_name, unusable
-from multiprocesstools.snapshot import Snapshot, take_snapshot
-from multiprocesstools.text import printable, shown
-from multiprocesstools.waiting import pauses, wait_for
+from multiprocesstools.text import shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from multiprocesstools.items import Fate, Item
+    from multiprocesstools.progress import Listener
+    from multiprocesstools.snapshot import Snapshot
 
 
 class MultiProcessHelper:
@@ -45,7 +48,8 @@ class MultiProcessHelper:
     stop_after: this many failures in a row without a success end the loop with TooManyFailures; None never does.
     durable: False leaves out fsync, and with it the promise for a power failure.
     publish: "link", or "rename" for filesystems without hard links, which promises less (see the README).
-    heartbeat: "thread", the only one so far: signs of life come from a thread of this process.
+    heartbeat: "thread", or "process" for work in C that holds the interpreter lock for longer than patience: signs of
+        life then come from a small process beside this one.
 
     Raises
     ------
@@ -58,8 +62,12 @@ class MultiProcessHelper:
         on_error: str = "continue", stop_after: int | None = 10, durable: bool = True, publish: str = "link",
         heartbeat: str = "thread",
     ) -> None:  # fmt: skip
+        from multiprocesstools.inplace import InPlace
+        from multiprocesstools.loop import Options
+        from multiprocesstools.progress import Voice
+
         check_choice("publish", publish, ("link", "rename"))
-        check_choice("heartbeat", heartbeat, ("thread",))
+        check_heartbeat(heartbeat)
         given = {"beat_seconds": beat_seconds, "patience_seconds": patience_seconds, "max_attempts": max_attempts}
         given = {key: value for key, value in given.items() if value is not None}
         self.name = check_instance_name(name)
@@ -68,8 +76,9 @@ class MultiProcessHelper:
         self._run.check(given)
         settings = self._run.prepare().agree(given)
         rules = Rules(
-            settings.beat_seconds, settings.patience_seconds, settings.max_attempts, durable=durable, publish=publish
-        )
+            settings.beat_seconds, settings.patience_seconds, settings.max_attempts,
+            durable=durable, publish=publish, heartbeat=heartbeat,
+        )  # fmt: skip
         self._voice = Voice()
         names = (loggers,) if isinstance(loggers, str) else tuple(loggers)
         self._plans = Plans(self._run)
@@ -87,8 +96,8 @@ class MultiProcessHelper:
     def items(
         self, sources: Iterable[Any], *, final: Final | Sequence[Final],
         directory: str | os.PathLike[str] | None = None, wait: bool = True,
-        order: str = "spread", retry_failed: bool = False, progress: bool | Listener | None = None,
-    ) -> Iterator[Item]:  # fmt: skip
+        order: str = "spread", retry_failed: bool = False, progress: "bool | Listener | None" = None,
+    ) -> "Iterator[Item]":  # fmt: skip
         """Iterate over the items that this instance wins; all instances with the same list share it.
 
         sources: paths, names, numbers or dicts. final: a template for the name of the output with {stem} {name}
@@ -101,6 +110,9 @@ class MultiProcessHelper:
         Raises NoSources, BadName, BadArgument, DuplicateFinal, ListChanged, FinalOfAnotherKind before anything is
         claimed; TooManyFailures in the loop.
         """
+        from multiprocesstools.loop import Loop
+        from multiprocesstools.progress import choose
+
         self._crew.member()
         options = replace(self._options, wait=wait, order=order, retry_failed=retry_failed)
         folder = self._directories.resolve(directory)
@@ -111,7 +123,7 @@ class MultiProcessHelper:
         show = choose(progress, self._voice, self.name, shown(self._run.directory))
         return iter(Loop(self._crew, work, options, show))
 
-    def claim(self, final: str, *, directory: str | os.PathLike[str] | None = None) -> Item | None:
+    def claim(self, final: str, *, directory: str | os.PathLike[str] | None = None) -> "Item | None":
         """Try to win one item by its final, relative to the directory. None: done, set aside or in other hands."""
         slot = self._directories.single(final, directory)
         self._crew.guard.enter()
@@ -130,33 +142,22 @@ class MultiProcessHelper:
         return item
 
     def once(
-        self, final: str, build: Callable[[Path], Any], *, directory: str | os.PathLike[str] | None = None
-    ) -> Path:
+        self, final: str, build: "Callable[[Path], Any]", *, directory: str | os.PathLike[str] | None = None
+    ) -> "Path":
         """Have `build(path)` write one file, once in the whole run: one instance builds, the others wait.
 
         An exception of `build` is raised in the instance that built, and another one tries; ItemFailed when all
         attempts are used up; StopRequested after `multiprocesstools stop`, because then not all items may be done.
         """
-        slot = self._directories.single(final, directory)
-        for _ in pauses(self._run.clock, min(2.0, self._crew.rules.beat_seconds / 4)):
-            item = None if self._crew.stop_requested else self.claim(final, directory=directory)
-            if item is not None:
-                with item:
-                    build(item.path)
-                if item.fate in (Fate.DONE, Fate.LOST):
-                    break
-            finding = self._crew.assess(slot)
-            if finding.state is State.DONE:
-                break
-            if finding.state in (State.FAILED, State.SKIPPED):
-                reason = printable(finding.last.exception) if finding.last else ""
-                raise ItemFailed(self._run.relative(slot.final), reason)
-            if self._crew.stop_requested:
-                raise StopRequested(self._run.relative(slot.final))
-        return Path(slot.final)
+        from multiprocesstools.once import build_once
 
-    def wait_for(self, path: str | os.PathLike[str], timeout: float | None = None) -> Path:
+        slot = self._directories.single(final, directory)
+        return build_once(self._crew, slot, lambda: self.claim(final, directory=directory), build)
+
+    def wait_for(self, path: str | os.PathLike[str], timeout: float | None = None) -> "Path":
         """Wait until `path` (relative to the working directory, or absolute) exists. TimeoutError after `timeout` s."""
+        from multiprocesstools.waiting import wait_for
+
         return wait_for(self._run, path, timeout)
 
     # -- what is going on
@@ -171,8 +172,10 @@ class MultiProcessHelper:
         """The failed attempts of this instance, the latest 1,000."""
         return list(self._crew.failures)
 
-    def status(self) -> Snapshot:
+    def status(self) -> "Snapshot":
         """The state of the run, on all machines."""
+        from multiprocesstools.snapshot import take_snapshot
+
         if not self._crew.closed:
             self._crew.latest_member.journal.flush()
         return take_snapshot(self._run)
@@ -271,8 +274,10 @@ class MultiProcessHelper:
         except OSError as error:
             raise unusable(self._run.directory, error) from error
 
-    def _item(self, claim: Any, source: Any) -> Item:
-        def settled(item: Item, fate: Fate, error: BaseException | None) -> None:
+    def _item(self, claim: Any, source: Any) -> "Item":
+        from multiprocesstools.items import Item
+
+        def settled(item: Item, fate: "Fate", error: BaseException | None) -> None:
             self._crew.guard.leave()
 
         return Item(self._crew, claim, source, on_error="raise", settled=settled)

@@ -15,6 +15,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from multiprocesstools.finals import WorkList, source_identities
@@ -88,6 +89,21 @@ class Inventory:
                     if block.sources[i] != source:
                         return _join(block.folder, block.names[i]), block.sources[i], source
         return None
+
+    def shares(self, others: Iterable[Block]) -> bool:
+        """Is any final in another list too?"""
+        return any(
+            not set(block.names).isdisjoint(folder.names)
+            for block in others
+            if (folder := self._folders.get(block.folder)) is not None
+        )
+
+    def difference(self, others: Iterable[Block]) -> tuple[int, str, str]:
+        """The first place, from 0, at which another list has another final: it, the final there, and the one here."""
+        theirs = (final for block in others for final in block.finals())
+        mine = (final for block in self.blocks() for final in block.finals())
+        pairs = enumerate(zip_longest(theirs, mine, fillvalue=""))
+        return next(((place, there, here) for place, (there, here) in pairs if there != here), (len(self), "", ""))
 
     def _sources(self, indices: Iterable[int]) -> list[str]:
         sources = list(map(self._work.sources.__getitem__, indices))

@@ -7,7 +7,6 @@ Guarantee: what the block wrote to `item.path` becomes `item.final` only if the 
 every other case it is discarded and the attempt is written down. An exception in the block never leaves a claim behind.
 """
 
-import logging
 import os
 from collections.abc import Callable
 from enum import StrEnum
@@ -105,7 +104,7 @@ class Item:
     @property
     def folder(self) -> Path:
         """A private directory for programs that choose the name of their output; its single entry is the output."""
-        folder = self._instance.folder(self._claim)
+        folder = self._instance.staging(self._claim, "folder-")
         if not self._uses_folder:
             self._instance.disk.make_directory(folder)
             self._claim.private += (folder,)
@@ -116,10 +115,7 @@ class Item:
     def lost(self) -> bool:
         """True when another instance has, or may have, taken the item over. The work may go on: if it is first, it
         counts."""
-        instance = self._instance
-        if not self._claim.lost and self.fate is None and instance.overdue():
-            return True
-        return self._claim.lost
+        return self._claim.lost or (self.fate is None and self._instance.overdue())
 
     def skip(self, reason: str) -> None:
         """There is nothing to write for this item: it counts as settled, and is not tried again."""
@@ -172,6 +168,7 @@ class Item:
     # -- the end
 
     def _settle(self, error: BaseException | None) -> bool:
+        self._instance.notice_silence()  # the heart may not have come to it since the work let it run again
         interrupted = self._crew.guard.signalled is not None
         if error is None:
             if self._mark is None:
@@ -210,7 +207,7 @@ class Item:
         if result is Published.GONE:
             return self._nothing_written()
         if self._uses_folder:
-            discard(instance, instance.folder(self._claim))
+            discard(instance, instance.staging(self._claim, "folder-"))
         if result is Published.LOST:
             self._claim.lost = True
             reason = "was finished by another instance first (or something was written to item.final, not to item.path)"
@@ -237,7 +234,7 @@ class Item:
         instance = self._instance
         if instance.disk.look(self._staging) is not None:
             return self._staging
-        folder = instance.folder(self._claim)
+        folder = instance.staging(self._claim, "folder-")
         entries = instance.disk.list(folder)
         return f"{folder}/{entries[0].name}" if len(entries) == 1 else self._staging
 
@@ -271,7 +268,7 @@ class Item:
     def _fail(self, error: BaseException, outcome: Outcome) -> None:
         failure = failure_of(self._claim.name, self.attempt, error)
         self._crew.failures.append(failure)
-        self._member.log.write(logging.ERROR, f"{failure.item} failed, attempt {self.attempt}\n{failure.traceback}")
+        self._member.log.fail(f"{failure.item} failed, attempt {self.attempt}\n{failure.traceback}")
         self._end(Fate.FAILED, outcome, failure.exception, failure.traceback, error)
 
     def _end(

@@ -46,8 +46,15 @@ class LogFile:
         for logger in self._levelled:
             logger.setLevel(logging.DEBUG)
 
-    def write(self, level: int, message: str) -> None:
+    def warn(self, message: str) -> None:
         """A line of the package itself, whichever loggers the user named."""
+        self._write(logging.WARNING, message)
+
+    def fail(self, message: str) -> None:
+        """The same about something that failed."""
+        self._write(logging.ERROR, message)
+
+    def _write(self, level: int, message: str) -> None:
         if not self._closed:
             source, function, text = "multiprocesstools", "run", "\n".join(map(printable, message.split("\n")))
             self._handler.handle(logging.LogRecord(source, level, source, 0, text, None, None, function))

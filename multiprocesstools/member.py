@@ -1,19 +1,21 @@
 """This process as a member of a run: its instance, journal, log file and heart, which begin and end together."""
 
-import logging
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multiprocesstools.claims.instance import Instance, Rules
-from multiprocesstools.claims.probe import Findings, probe, refuse_without_links
 from multiprocesstools.claims.slots import Slot
 from multiprocesstools.errors import RunDirectoryUnusable
 from multiprocesstools.heart import Heart
 from multiprocesstools.journal import Journal
-from multiprocesstools.logs import LogFile
 from multiprocesstools.plans import Plans
 from multiprocesstools.run import Run, process_token
+
+if TYPE_CHECKING:
+    from multiprocesstools.claims.probe import Findings
+    from multiprocesstools.logs import LogFile
+    from multiprocesstools.pacemaker import Pacemaker
 
 _WARNINGS = {
     "lost": "another instance has taken over {item}; what is computed here is discarded if the other one is first",
@@ -31,22 +33,28 @@ class Member:
         self.instance: Instance = run.join(name, rules, notice=self._notice, writes_in_place=writes_in_place)
         self._findings: dict[int, Findings] = {}
         self._probing = threading.Lock()
+        self._pacemaker: Pacemaker | None = None
         own = self.instance.record
         try:
             self.journal = Journal(run.journal_path(own), self.instance)
-            self.log = LogFile(run.log_path(own), loggers)
+            self.log = _open_log(run.log_path(own), loggers)
+            self._home = run.raw.hold(run.home)
         except OSError:
             self.instance.leave()
             raise
-        self._old_stop = run.stop_token()
+        self._old_stop = run.stop_token(self._home)
         self.stop_requested = False
         self.at_beat: list[Callable[[], None]] = []
         self.journal.add("started", pid=own.identity.pid, name=own.name, number=own.number, id=own.id)
+        self._complained = False
+        self._see_to_the_pace()
         self._heart = Heart(rules.beat_seconds, self._tend, self.journal, say)
         self._heart.start()
 
     def check_filesystem(self, directory: str) -> None:
         """Find out what the filesystem of a directory can do. UnsafeFilesystem, RunDirectoryUnusable."""
+        from multiprocesstools.claims.probe import refuse_without_links
+
         disk, own = self._run.disk, self.instance
         stamp = disk.look(directory)
         if stamp is None:
@@ -65,7 +73,9 @@ class Member:
     def leave(self) -> None:
         """End the membership; what could not be settled is left for others to see."""
         self._heart.stop()
+        self._stop_pacemaker()
         self.instance.leave()
+        self._home.close()
         self.journal.add("ended")
         self.journal.close()
         self.log.close()
@@ -80,8 +90,38 @@ class Member:
     def forsake(self) -> None:
         """In a forked child: let go of the parent's files without touching what they say."""
         self.log.close()
+        self._home.close()
+        self._stop_pacemaker()
 
-    def _probe(self, directory: str) -> Findings:
+    def _stop_pacemaker(self) -> None:
+        if self._pacemaker is not None:
+            self._pacemaker.stop()
+
+    def _see_to_the_pace(self) -> None:
+        """Have a process that beats, if one is wanted; while there is none, the thread beats."""
+        wanted = self.instance.rules.heartbeat == "process" and not self.instance.expelled
+        if not wanted or (self._pacemaker is not None and self._pacemaker.runs):
+            return
+        from multiprocesstools.pacemaker import Pacemaker
+
+        if self._pacemaker is not None:
+            self._miss_pacemaker(f"it has ended (process {self._pacemaker.child})")
+        try:
+            self._pacemaker = self.instance.beats.pace = Pacemaker(self.instance)
+        except OSError as error:
+            self._miss_pacemaker(str(error))
+
+    def _miss_pacemaker(self, reason: str) -> None:
+        self.journal.add("no pacemaker", reason=reason)
+        if not self._complained:
+            self._complained = True
+            text = f"the process that beats for this one is missing, a thread does it until there is another: {reason}"
+            self.log.warn(text)
+            self._say(text)
+
+    def _probe(self, directory: str) -> "Findings":
+        from multiprocesstools.claims.probe import probe
+
         try:
             return probe(self._run.disk, directory, process_token(self.instance.record.id))
         except OSError as error:
@@ -89,8 +129,9 @@ class Member:
 
     def _tend(self) -> None:
         self.instance.tend()
+        self._see_to_the_pace()
         self.journal.flush()
-        token = self._run.stop_token()
+        token = self._run.stop_token(self._home)
         if token is not None and token != self._old_stop:
             self.stop_requested = True
         for duty in self.at_beat:
@@ -107,5 +148,11 @@ class Member:
         self.journal.add(event, **facts)
         if event in _WARNINGS:
             text = _WARNINGS[event].format(item=repr(facts.get("item")))
-            self.log.write(logging.WARNING, text)
+            self.log.warn(text)
             self._say(text)
+
+
+def _open_log(path: str, loggers: tuple[str, ...]) -> "LogFile":
+    from multiprocesstools.logs import LogFile
+
+    return LogFile(path, loggers)

@@ -10,12 +10,11 @@ import re
 import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import PurePath
 from typing import Any
 from zlib import crc32
 
-from multiprocesstools.claims.slots import check_name
-from multiprocesstools.errors import BadArgument, BadName
+from multiprocesstools.claims.slots import check_relative
+from multiprocesstools.errors import BadArgument
 
 Final = str | Callable[[Any], str]
 FIELDS = ("stem", "name", "suffix", "parent", "value", "shard", "index")
@@ -53,19 +52,6 @@ def relative_finals(sources: Sequence[Any], final: Final) -> Iterator[list[str]]
 def fields_of(template: str) -> frozenset[str]:
     """The fields that a template names. BadArgument if it is none."""
     return frozenset(name for _, name, _, _ in _parse(template) if name is not None)
-
-
-def check_relative(path: str) -> str:
-    """The path itself, if it stays inside its directory and every part of it is a name that can be used."""
-    if not isinstance(path, str):
-        raise BadName(str(path), "a final must be a string")
-    if path.startswith("/"):
-        raise BadName(path, "it must be relative to its directory")
-    *folders, name = path.split("/")
-    for folder in folders:
-        check_name(folder)
-    check_name(name)
-    return path
 
 
 def _check_all(paths: list[str]) -> None:
@@ -153,6 +139,8 @@ class _Columns:
             return self._sources
         if self._kinds <= {int}:
             return list(map(str, self._sources))
+        from pathlib import PurePath
+
         if all(issubclass(kind, PurePath) for kind in self._kinds):
             return list(map(str, self._sources))
         raise _Careful
@@ -172,6 +160,8 @@ class _Columns:
     def _parent(self) -> list[str]:
         self.column("name")
         folders = [path.rpartition("/")[0] for path in self._paths()]
+        from pathlib import PurePath
+
         names = {folder: PurePath(folder).name for folder in set(folders)}
         return [names[folder] for folder in folders]
 
@@ -194,6 +184,8 @@ def _shard(name: str) -> str:
 
 
 def _values(source: Any, fields: frozenset[str], index: int) -> dict[str, Any]:
+    from pathlib import PurePath
+
     source = os.fsdecode(source) if isinstance(source, bytes) else source
     values: dict[str, Any] = {"value": source, "index": index}
     if not fields <= {"value", "index"}:

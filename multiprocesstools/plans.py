@@ -3,51 +3,34 @@
     plans/<key>.json    name, template, directories, number and hash of the sources; the highest `sequence` of one
                         template and directory counts in the totals
     plans/<key>.names   final and source of each item, compressed
+    plans/<key>.cut     how many items a chunk has, where that was measured
 
 An *open* plan (no template) names a directory in which single items are claimed: `claim`, `once`, direct mode; the
 latter has one of its own, `in_place`, which is there before the first final of that kind is begun.
 
-Guarantee: one final never has two sources, in any plan of the run. Plans decide nothing about claims.
+Guarantee: one final never has two sources, in any plan of the run. How a list is cut into chunks is recorded once, and
+while instances live, no list over the same finals is claimed in another way. Apart from that plans decide nothing about
+claims.
 """
 
-import hashlib
 import json
 import os
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from multiprocesstools import inventory
+from multiprocesstools.agreement import Agreement
+from multiprocesstools.cut import MOST_ITEMS, SINGLE, Cut
+from multiprocesstools.digest import sha256
 from multiprocesstools.errors import DuplicateFinal, ListChanged, NewerFormat
-from multiprocesstools.finals import tell_apart
-from multiprocesstools.inventory import Block, Inventory
+from multiprocesstools.plan import FORMAT, Plan, decode, encode, is_number
 from multiprocesstools.run import Run
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from multiprocesstools.inventory import Block, Inventory
+
 _NAMES_LIMIT_BYTES = 1 << 28
-_HIGHEST_NUMBER = 2**53
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One call of `items`. Paths are relative to the run directory where they lie inside it."""
-
-    key: str
-    name: str
-    template: str
-    directory: str
-    directories: list[str]
-    count: int
-    sources: str
-    sequence: int
-    numbered: bool = False
-    in_place: bool = False
-    files: int = 1
-
-    @property
-    def is_open(self) -> bool:
-        return not self.template
 
 
 class Plans:
@@ -80,8 +63,10 @@ class Plans:
         """Is any directory one in which finals are written in place?"""
         return any(plan.in_place for plan in self.all())
 
-    def items(self, plan: Plan) -> Iterator[Block]:
+    def items(self, plan: Plan) -> "Iterator[Block]":
         """The items of a plan, as they were written."""
+        from multiprocesstools import inventory
+
         path = self._path(plan.key, "names")
         try:
             yield from inventory.decode(self._run.disk.read(path, _NAMES_LIMIT_BYTES) or b"", plan.count)
@@ -89,12 +74,15 @@ class Plans:
             raise NewerFormat(path, f"it is no list of items ({error})") from error
 
     def record(
-        self, name: str, template: str, directory: str, directories: list[str], items: Inventory, *,
-        numbered: bool = False, files: int = 1,
+        self, name: str, template: str, directory: str, directories: list[str], items: "Inventory", *,
+        numbered: bool = False, files: int = 1, cut: Cut = SINGLE, own: str = "",
     ) -> Plan:  # fmt: skip
-        """Write a plan down, if it is new; `files` is the number of files per item. DuplicateFinal, ListChanged."""
+        """Write a plan down, if it is new; `files` is the number of files per item, `own` the name of this instance.
+
+        The cut that was recorded first counts. DuplicateFinal, ListChanged, ChunksDiffer.
+        """
         digest = items.digest()
-        key = hashlib.sha256(os.fsencode("\0".join((template, directory, digest)))).hexdigest()[:32]
+        key = sha256(os.fsencode("\0".join((template, directory, digest))))[:32]
         known = self.all()
         same = [plan for plan in known if (plan.template, plan.directory) == (template, directory)]
         if same and same[-1].key == key:
@@ -104,9 +92,17 @@ class Plans:
         self._refuse_other_sources(known, key, items, template)
         sequence = max((plan.sequence for plan in known), default=0) + 1
         folders = [self._written(folder) for folder in directories]
-        plan = Plan(key, name, template, directory, folders, len(items), digest, sequence, numbered, files=files)
-        self._write(plan, items.compressed)
-        self._refuse_other_sources([p for p in self.all() if p not in known], key, items, template)
+        before = next((plan for plan in same if plan.key == key), None)
+        agreement = Agreement(self, items, folders, own)
+        cut = Cut(key, before.chunk, before.head) if before else agreement.allowed(cut, known)
+        plan = Plan(
+            key, name, template, directory, folders, len(items), digest, sequence, numbered, files=files,
+            chunk=cut.items, head=cut.head,
+        )  # fmt: skip
+        plan = self._write(plan, items.compressed, new=before is None)
+        others = [p for p in self.all() if p not in known]
+        self._refuse_other_sources(others, key, items, template)
+        agreement.check(plan, others)
         return plan
 
     def record_open(self, directory: str, *, in_place: bool = False) -> None:
@@ -114,9 +110,42 @@ class Plans:
         key, folder = self._open_key(directory, in_place), self._written(directory)
         if f"{key}.json" not in self._file_names():
             sequence = max((plan.sequence for plan in self.all()), default=0) + 1
-            self._write(
-                Plan(key, "", "", folder, [folder], 0, "", sequence, in_place=in_place), lambda: zlib.compress(b"")
-            )
+            plan = Plan(key, "", "", folder, [folder], 0, "", sequence, in_place=in_place)
+            self._write(plan, lambda: zlib.compress(b""), new=False)
+
+    # -- chunks
+
+    def cut(self, plan: Plan) -> Cut:
+        """How the list is cut; with 0 items a chunk as long as nobody has measured."""
+        return Cut(plan.key, plan.chunk or self._measured(plan), plan.head)
+
+    def propose(self, plan: Plan, items: int) -> Cut:
+        """Record what was measured, or learn that somebody was first. With 0 items: only look."""
+        if items and not self._measured(plan):
+            data = json.dumps({"format": FORMAT, "chunk": items}) + "\n"
+            self._run.create(self._path(plan.key, "cut"), data.encode())
+        return self.cut(plan)
+
+    def _measured(self, plan: Plan) -> int:
+        path = self._path(plan.key, "cut")
+        if f"{plan.key}.cut" not in self._file_names():
+            return 0
+        try:
+            line = json.loads(self._run.disk.read(path) or b"0")
+            items = line["chunk"] if line else 0
+        except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+            raise NewerFormat(path, f"it is no cut ({error})") from error
+        if not is_number(items) or items > MOST_ITEMS:
+            raise NewerFormat(path, "it is no cut")
+        return int(items)
+
+    def unchunk(self, plan: Plan) -> None:
+        """From now on the items of this list are claimed one by one. Only while nobody else takes part."""
+        self._replace(replace(plan, chunk=1, head=0))
+
+    def possibly_alive(self, own: str) -> list[str]:
+        """The other instances that are not proved to be gone."""
+        return [name for name in self._run.possibly_alive() if name != own]
 
     def writes_in_place(self, directory: str) -> bool:
         """May some instance write finals of this directory in place? Asked of the disk each time, without waiting.
@@ -133,7 +162,7 @@ class Plans:
 
     def _open_key(self, directory: str, in_place: bool) -> str:
         kind = "in place" if in_place else "open"
-        return hashlib.sha256(os.fsencode(f"{kind}\0{self._written(directory)}")).hexdigest()[:32]
+        return sha256(os.fsencode(f"{kind}\0{self._written(directory)}"))[:32]
 
     def _written(self, directory: str) -> str:
         """A directory as plans have it, the same from every mount point."""
@@ -142,24 +171,33 @@ class Plans:
     def _file_names(self) -> set[str]:
         return {entry.name for entry in self._run.disk.list(self._run.plans)}
 
-    def _write(self, plan: Plan, names_file: Callable[[], bytes]) -> None:
-        """An earlier list that is used again becomes the latest, without a moment in which it is missing.
+    def _write(self, plan: Plan, names_file: Callable[[], bytes], *, new: bool) -> Plan:
+        """Write a plan and return what is recorded: of a `new` one, what somebody else has written first.
 
-        Its names follow from its key, so they are written once; an empty file is what a crash without links has left.
+        An earlier list that is used again becomes the latest, without a moment in which it is missing. Its names follow
+        from its key, so they are written once; an empty file is what a crash without links has left.
         """
         names = self._path(plan.key, "names")
         stamp = self._run.disk.look(names)
         if stamp is None or not stamp.size:
             self._run.replace(names, names_file())
-        self._run.replace(
-            self._path(plan.key, "json"), (json.dumps({"format": FORMAT, **asdict(plan)}) + "\n").encode()
-        )
+        if not new or not self._run.create(self._path(plan.key, "json"), encode(plan), exclusive=False):
+            before = self._read(f"{plan.key}.json") if new else None
+            if before is not None:
+                return before
+            self._replace(plan)
+        return plan
 
-    def _refuse_other_sources(self, plans: list[Plan], key: str, items: Inventory, template: str) -> None:
+    def _replace(self, plan: Plan) -> None:
+        self._run.replace(self._path(plan.key, "json"), encode(plan))
+
+    def _refuse_other_sources(self, plans: list[Plan], key: str, items: "Inventory", template: str) -> None:
         for plan in plans:
             if plan.key == key or plan.is_open:
                 continue
             if conflict := items.conflict(self.items(plan)):
+                from multiprocesstools.finals import tell_apart
+
                 raise DuplicateFinal(*conflict, tell_apart(template))
 
     def _read(self, file_name: str) -> Plan | None:
@@ -168,35 +206,9 @@ class Plans:
             data = self._run.disk.read(path)
             if data is None:
                 return None  # just being replaced by a later one
-            return _decode(json.loads(data), file_name.removesuffix(".json"))
+            return decode(json.loads(data), file_name.removesuffix(".json"))
         except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
             raise NewerFormat(path, f"it is no plan ({error})") from error
 
     def _path(self, key: str, suffix: str) -> str:
         return f"{self._run.plans}/{key}.{suffix}"
-
-
-def _decode(line: dict[str, Any], key: str) -> Plan:
-    """The plan in a line of JSON. ValueError, KeyError or TypeError for everything else."""
-    if line["format"] != FORMAT:
-        raise ValueError(f"its format is {line['format']!r}, known is {FORMAT}")
-    plan = Plan(**{name: line[name] for name in Plan.__dataclass_fields__})
-    for text in (plan.key, plan.name, plan.template, plan.directory, plan.sources, *plan.directories):
-        _name(text)
-    if not isinstance(plan.directories, list) or not all(map(_is_number, (plan.count, plan.sequence, plan.files))):
-        raise ValueError("a value in it has another type")
-    if plan.key != key:
-        raise ValueError(f"it says that it is the plan {plan.key!r}")
-    if not plan.directories:
-        raise ValueError("it names no directory")
-    return plan
-
-
-def _name(text: Any) -> str:
-    if not isinstance(text, str) or b"\0" in os.fsencode(text):
-        raise ValueError(f"{text!r} is no name")
-    return text
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and 0 <= value < _HIGHEST_NUMBER

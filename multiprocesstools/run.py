@@ -9,17 +9,16 @@
 Guarantee: settings never change while another instance lives or may live, and a number n is never given twice.
 """
 
-import hashlib
 import json
 import os
 import re
-import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from multiprocesstools.claims import identity
 from multiprocesstools.claims.disk import Disk
+from multiprocesstools.claims.held import Held
 from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.instance import Instance, Notice, Rules, ignore_notice
 from multiprocesstools.claims.posix import PosixDisk
@@ -28,6 +27,7 @@ from multiprocesstools.claims.slots import check_name
 from multiprocesstools.claims.steady import SteadyDisk
 from multiprocesstools.claims.whole import create_whole, replace_whole
 from multiprocesstools.clock import Clock, SystemClock
+from multiprocesstools.digest import sha256
 from multiprocesstools.errors import BadArgument, BadName, NewerFormat, RunDirectoryUnusable, SettingsDiffer
 
 FORMAT = 1
@@ -35,7 +35,7 @@ HOME = ".multiprocesstools"
 LOGS = "multiprocesstools_logs"
 _SETTINGS = re.compile(r"run-([1-9][0-9]*)\.json")
 _ID = "[0-9a-f]{32}"
-_PRIVATE = re.compile(rf"\.mpt-{_ID}-(?P<place>{_ID})-(?P<pid>[0-9]{{1,9}})-(?P<start>[0-9]{{1,20}})-[a-z0-9]+\.ended")
+_PRIVATE = rf"\.mpt-{_ID}-(?P<place>{_ID})-(?P<pid>[0-9]{{1,9}})-(?P<start>[0-9]{{1,20}})-[a-z0-9]+\.ended"
 _FEWEST_BEATS = 5
 _LEAST_SECONDS, _MOST_SECONDS = 0.001, 1e9  # 1e9: about 30 years; the system refuses to wait for more than 292
 _PASSING_PATIENCE_SECONDS = 60.0
@@ -181,7 +181,7 @@ class Run:
         check_instance_name(name)
         while True:
             number = self._take_number(name)
-            own = Record(uuid.uuid4().hex, name, number, identity.current(), self.clock.wall(), Beat())
+            own = Record(new_id(), name, number, identity.current(), self.clock.wall(), Beat())
             try:
                 return Instance(
                     self.raw, self.clock, self.instances, own, rules,
@@ -210,9 +210,12 @@ class Run:
 
     # -- stop
 
-    def stop_token(self) -> str | None:
-        """The token of the latest request to stop; learnt from a listing, which an NFS client cannot have cached."""
-        if not any(entry.name == "stop" for entry in self.raw.list(self.home)):
+    def stop_token(self, home: Held | None = None) -> str | None:
+        """The token of the latest request to stop; learnt from a listing, which an NFS client cannot have cached.
+
+        Whoever asks again and again holds the `home` of the run open.
+        """
+        if not any(entry.name == "stop" for entry in (home.list() if home else self.raw.list(self.home))):
             return None
         try:
             return (self.raw.read(f"{self.home}/stop") or b"").decode("ascii", "replace").strip() or None
@@ -221,7 +224,7 @@ class Run:
 
     def request_stop(self) -> None:
         """Ask all instances that take part now to end after the item in hand."""
-        self.replace(f"{self.home}/stop", uuid.uuid4().hex.encode())
+        self.replace(f"{self.home}/stop", new_id().encode())
 
     # -- paths and files
 
@@ -232,16 +235,21 @@ class Run:
     def absolute(self, path: str) -> str:
         return os.path.normpath(os.path.join(self.directory, path))
 
-    def create(self, path: str, data: bytes) -> bool:
-        """Create a file of the run, whole. False: it exists."""
-        return create_whole(self.disk, path, data, self._private)
+    def create(self, path: str, data: bytes, *, exclusive: bool = True) -> bool:
+        """Create a file of the run, whole. False: it exists. See `whole` for what `exclusive` means without links."""
+        return create_whole(self.disk, path, data, self._private, exclusive=exclusive)
 
     def replace(self, path: str, data: bytes) -> None:
         """Create a file of the run, or replace it, whole."""
         replace_whole(self.disk, path, data, self._private)
 
     def _private(self) -> str:
-        return f"{self.home}/.mpt-{process_token(uuid.uuid4().hex)}-e0.ended"
+        return f"{self.home}/.mpt-{process_token(new_id())}-e0.ended"
+
+
+def new_id() -> str:
+    """128 random bits, for names that are never given twice."""
+    return os.urandom(16).hex()
 
 
 def process_token(own_id: str) -> str:
@@ -258,7 +266,7 @@ def private_owner(name: str) -> Identity | None:
 
     A process of another machine has no boot here, so that nothing can be proved of it.
     """
-    private, own = _PRIVATE.fullmatch(name), identity.current()
+    private, own = re.fullmatch(_PRIVATE, name), identity.current()
     if private is None:
         return None
     boot = own.boot if private["place"] == _place(own) else ""
@@ -267,7 +275,7 @@ def private_owner(name: str) -> Identity | None:
 
 def _place(process: Identity) -> str:
     """Machine, boot and process namespace, in which a pid means the same."""
-    return hashlib.sha256(f"{process.boot}\0{process.namespace}".encode()).hexdigest()[:32]
+    return sha256(f"{process.boot}\0{process.namespace}".encode())[:32]
 
 
 def unusable(directory: str, error: OSError) -> RunDirectoryUnusable:

@@ -5,7 +5,6 @@ tell silence from its own trouble; a dry run takes no part and changes nothing.
 """
 
 import os
-import uuid
 from collections.abc import Callable, Iterable
 from typing import TypeGuard
 
@@ -17,7 +16,7 @@ from multiprocesstools.claims.sweep import Report, Waiting, sweep
 from multiprocesstools.journal import read_journal
 from multiprocesstools.member import Member
 from multiprocesstools.plans import Plans
-from multiprocesstools.run import Run, Settings, private_owner
+from multiprocesstools.run import Run, Settings, new_id, private_owner
 
 NAME = "cleanup"
 
@@ -29,7 +28,7 @@ def preview(run: Run, *, force: bool = False) -> Report:
     """What a sweep would do now, without observing anybody. Nothing is changed."""
     settings = run.find().settings() or Settings()
     rules = Rules(settings.beat_seconds, settings.patience_seconds, settings.max_attempts)
-    own = Record(uuid.uuid4().hex, NAME, 0, identity.current(), run.clock.wall())
+    own = Record(new_id(), NAME, 0, identity.current(), run.clock.wall())
     return _pass(run, _onlooker(run, own, rules), force=force, dry_run=True)
 
 

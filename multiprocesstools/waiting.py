@@ -3,12 +3,15 @@
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from multiprocesstools.claims.noted import Marks
 from multiprocesstools.claims.slots import Listing, read_listing, read_settled
 from multiprocesstools.clock import Clock
 from multiprocesstools.run import Run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _FIRST_SECONDS, _LONGEST_SECONDS = 0.05, 2.0
 
@@ -22,11 +25,13 @@ def pauses(clock: Clock, longest_seconds: float = _LONGEST_SECONDS) -> Iterator[
         pause = min(2 * pause, longest_seconds)
 
 
-def wait_for(run: Run, path: str | os.PathLike[str], timeout: float | None) -> Path:
+def wait_for(run: Run, path: str | os.PathLike[str], timeout: float | None) -> "Path":
     """Wait until a path, relative to the run directory or absolute, exists. TimeoutError.
 
     It looks by listing the directory, because an NFS client remembers for up to a minute that a name was missing.
     """
+    from pathlib import Path
+
     wanted = os.path.abspath(os.path.join(run.directory, os.fspath(path)))
     folder, name = os.path.split(wanted)
     end = float("inf") if timeout is None else time.monotonic() + timeout

@@ -11,11 +11,12 @@ PACKAGE = Path(__file__).parent.parent / "multiprocesstools"
 
 # From the ground up. A module imports only from floors below its own, or from its own floor's earlier rooms.
 FLOORS = [
-    ["errors", "clock", "text"],
+    ["errors", "clock", "text", "digest"],
+    ["claims.held"],
     ["claims.disk"],
     ["claims.noted"],
     ["claims.posix", "claims.whole", "claims.steady", "claims.identity", "claims.ended", "claims.slots"],
-    ["claims.record", "claims.survey", "claims.hands", "claims.probe", "claims.again"],
+    ["claims.record", "claims.survey", "claims.hands", "claims.probe", "claims.again", "claims.pace"],
     ["claims.peers"],
     ["claims.instance"],
     ["claims.publish", "claims.assess"],
@@ -25,12 +26,15 @@ FLOORS = [
     ["run", "journal", "logs", "naming", "results", "cut"],
     ["finals"],
     ["inventory"],
-    ["plans", "heart", "progress", "signals", "waiting"],
+    ["plan"],
+    ["agreement"],
+    ["plans", "heart", "progress", "signals", "waiting", "pulse"],
+    ["pacemaker"],
     ["member", "snapshot"],
     ["crew", "retry", "sweeper"],
     ["items", "inplace", "order"],
     ["board"],
-    ["loop"],
+    ["loop", "once"],
     ["directories"],
     ["helper"],
     ["report.text"],
@@ -41,7 +45,7 @@ FLOORS = [
 ]
 MOST_LINES, MOST_BODY_LINES = 300, 40
 ONLY_HERE_PRINTING = {"cli", "cli.common", "cli.status", "cli.cleanup", "cli.retry", "cli.stop", "progress", "logs"}
-ONLY_HERE_PROBING = {"claims.identity", "signals"}
+ONLY_HERE_PROBING = {"claims.identity", "signals", "pacemaker"}
 
 # What `from multiprocesstools import MultiProcessHelper` must not load, because not every loop needs it.
 HEAVY = ["click", "rich", "numpy", "pandas", "multiprocessing", "asyncio", "http", "email.message", "unittest"]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from multiprocesstools.claims.slots import check_relative
 from multiprocesstools.errors import BadArgument, BadName, DuplicateFinal, NoSources
 from multiprocesstools.finals import WorkList, source_identities, template_text, uses_index, work_list
-from multiprocesstools.naming import check_relative
 
 
 def names(sources: Any, final: Any) -> list[str]:

@@ -142,7 +142,7 @@ class TestLogFile:
             assert records(run) == ["test-1"]
             raise OSError(28, "No space left on device", path)
 
-        monkeypatch.setattr("multiprocesstools.member.LogFile", refuse)
+        monkeypatch.setattr("multiprocesstools.logs.LogFile", refuse)
         with pytest.raises(RunDirectoryUnusable, match="No space left"):
             MultiProcessHelper("test", run)
         assert records(run) == []

@@ -26,7 +26,8 @@ QUICK = {"beat_seconds": 0.1, "patience_seconds": 0.5}
 
 _PATIENCE_SECONDS = 20.0
 _PRELUDE = """
-import encodings.ascii, encodings.unicode_escape, importlib, logging, os, pathlib, pkgutil, sys, threading
+import encodings.ascii, encodings.unicode_escape, hashlib, importlib, logging, os, pathlib, pkgutil
+import shutil, sys, threading, traceback
 import multiprocesstools
 for module in pkgutil.walk_packages(multiprocesstools.__path__, "multiprocesstools."):
     if not module.name.endswith("__main__"):

@@ -36,13 +36,15 @@ def take_item(me: Instance, chunk: Claim, slot: Slot) -> Claim | Refusal:
 
 
 def _begin(me: Instance, slot: Slot, chunk: Claim) -> Claim | Refusal:
-    if chunk.lost or chunk.given_up:
+    if chunk.lost or chunk.given_up or not me.hands.works_on(chunk.slot, 1):
         return Refusal(Finding(State.RUNNING, 1))
     return under_claim(me, Claim(slot, 1, me.clock.wall(), within=chunk))
 
 
 def leave_chunk(me: Instance, chunk: Claim, *, done: bool) -> None:
     """Let go of a chunk. `done`: the finals of all its items are there. Otherwise the rest of it is for everybody."""
+    if not me.hands.works_on(chunk.slot, 1):
+        return  # somebody has ended it before: a signal, or cleanup()
     if done:
         clear(me, chunk.slot, 1, declared_over=chunk.given_up or chunk.lost)
         me.hands.finish(chunk.slot)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
+from multiprocesstools.claims.held import Held
+
 ABSENT = frozenset({errno.ENOENT, errno.ESTALE})
 """The name is not there; ESTALE is what an NFS client says of a file that another client removed."""
 
@@ -56,8 +58,14 @@ class Entry(Protocol):
 class Kept(Protocol):
     """A file that its owner keeps open to rewrite a part of it in place."""
 
-    def write(self, offset: int, data: bytes) -> Stamp:
-        """Write through to the server and return the fresh stamp."""
+    @property
+    def inode(self) -> int: ...
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Write through to the server, and ask it for nothing."""
+
+    def is_listed(self) -> bool:
+        """Is its name still there, by a fresh listing?"""
 
     def close(self) -> None: ...
 
@@ -115,6 +123,9 @@ class Disk(Protocol):
 
     def keep(self, path: str) -> Kept:
         """Open a file to rewrite parts of it."""
+
+    def hold(self, directory: str) -> Held:
+        """Open a directory to list it again and again."""
 
     def make_directory(self, path: str) -> None:
         """Make a directory and its parents; one that is there is fine."""

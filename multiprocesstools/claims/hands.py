@@ -57,11 +57,6 @@ class Claim:
         if draft is not None:
             draft.close()
 
-    @property
-    def is_link(self) -> bool:
-        """Is the claim a name of the own record?"""
-        return self.within is None and self.draft is None
-
 
 @dataclass(slots=True)
 class Hands:
@@ -101,10 +96,6 @@ class Hands:
     def claims(self) -> list[Claim]:
         with self._lock:
             return [claim for claim in self._entered.values() if claim is not None]
-
-    def links(self) -> int:
-        """How many names the own record has from claims, if it can be linked."""
-        return sum(claim.is_link for claim in self.claims())
 
     def remember(self, claim: Claim, ended: Ended) -> None:
         """The attempt is over for us, whether or not its ended-file can be written now."""

@@ -7,11 +7,8 @@ Source: proc_pid_stat(5), kill(2), pid_namespaces(7).
 """
 
 import os
-import socket
 from dataclasses import dataclass
 from functools import lru_cache
-
-import psutil
 
 JOB_VARIABLES = {
     "slurm": ("SLURM_JOB_ID", "SLURM_CLUSTER_NAME", "SLURM_ARRAY_TASK_ID"),
@@ -54,7 +51,7 @@ def current() -> Identity:
     machine, boot = _machine()
     pid = os.getpid()
     return Identity(
-        host=socket.gethostname(), machine=machine, boot=boot, namespace=_namespace(), pid=pid,
+        host=_host(), machine=machine, boot=boot, namespace=_namespace(), pid=pid,
         start=_process(pid)[0], user=os.getuid(), job=current_job(os.environ),
     )  # fmt: skip
 
@@ -111,6 +108,8 @@ def _process(pid: int) -> tuple[int, bool]:
 
 def _process_elsewhere(pid: int) -> tuple[int, bool]:
     """The same where there is no /proc (macOS)."""
+    import psutil
+
     try:
         process = psutil.Process(pid)
         return int(process.create_time() * 100), process.status() == psutil.STATUS_ZOMBIE
@@ -124,8 +123,14 @@ def _machine() -> tuple[str, str]:
     machine = _first_line("/etc/machine-id") or _first_line("/var/lib/dbus/machine-id")
     boot = _first_line("/proc/sys/kernel/random/boot_id")
     if not boot and not os.path.exists("/proc/self/stat"):
-        boot = f"{socket.gethostname()}-{int(psutil.boot_time())}"
+        import psutil
+
+        boot = f"{_host()}-{int(psutil.boot_time())}"
     return machine, boot
+
+
+def _host() -> str:
+    return os.uname().nodename
 
 
 def _namespace() -> str:

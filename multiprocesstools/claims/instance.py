@@ -23,6 +23,7 @@ from multiprocesstools.claims.ended import Ended, Outcome
 from multiprocesstools.claims.hands import Claim, Hands
 from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.noted import Marks, Names, Noted
+from multiprocesstools.claims.pace import Beats
 from multiprocesstools.claims.peers import Peers
 from multiprocesstools.claims.record import Beat, Record
 from multiprocesstools.claims.slots import Files, Listing, Slot
@@ -30,7 +31,7 @@ from multiprocesstools.claims.steady import SteadyDisk
 from multiprocesstools.claims.whole import create_whole
 from multiprocesstools.clock import Clock
 
-_LOOK_FOR_RECORD_EVERY_BEATS = 8
+_LOOK_EVERY_BEATS = 8
 _CLOSE_SECONDS = 5.0
 
 Notice = Callable[..., None]
@@ -39,13 +40,14 @@ Notice = Callable[..., None]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What all instances of a run agree on, and what this one chose for itself (durable, publish)."""
+    """What all instances of a run agree on, and what this one chose for itself (durable, publish, heartbeat)."""
 
     beat_seconds: float = 20.0
     patience_seconds: float = 300.0
     max_attempts: int = 3
     durable: bool = True
     publish: str = "link"
+    heartbeat: str = "thread"
 
 
 def ignore_notice(event: str, slot: Slot | None = None, attempt: int = 0, **facts: object) -> None:
@@ -61,11 +63,8 @@ class Instance:
         is_here: Callable[[Identity], bool] = identity.lives_here,
         writes_in_place: Callable[[str], bool] = lambda directory: True,
     ) -> None:  # fmt: skip
-        """`instances` is the directory of the records; `own` the record that `join` writes there.
-
-        `writes_in_place` tells, from what is on the disk at the time of the call, whether some instance may write
-        finals of a directory in place.
-        """
+        """`instances` is the directory of the records, where `join` writes `own`. `writes_in_place` tells, from what is
+        on the disk at the time of the call, whether somebody may write finals of a directory in place."""
         self.disk = SteadyDisk(disk, clock, rules.patience_seconds)
         self.clock, self.rules, self.notice = clock, rules, notice
         self.record, self.pid, self.is_here = own, os.getpid(), is_here
@@ -74,18 +73,19 @@ class Instance:
         self.hands = Hands()
         self.expelled = False
         self.copies: set[str] = set()
-        self.last_beat = self.started = clock.elapsed()
+        self.started = clock.elapsed()
+        self.beats = Beats(clock, rules.patience_seconds - 1.5 * rules.beat_seconds, self._warn_of_loss)
         self._instances = instances
         self._serial = itertools.count(1)
-        self._beats = 0
         self._encoded = record.encode(own)
+        self.beat_offset = record.beat_offset(self._encoded)
         self._kept: Kept | None = None
         self._keeping = threading.Lock()  # a closed descriptor may be another file's by the time of a late beat
-        self._warned = self._must_look = False
+        self._must_look, self._sought = False, 0
         self.inode = 0
         self.peers = Peers(
             self.disk, clock, instances, own.id, beat_seconds=rules.beat_seconds,
-            patience_seconds=rules.patience_seconds, is_gone=is_gone, own_beat=lambda: self.last_beat,
+            patience_seconds=rules.patience_seconds, is_gone=is_gone, own_beat=lambda: self.beats.latest,
         )  # fmt: skip
 
     def join(self) -> "Instance":
@@ -93,6 +93,7 @@ class Instance:
         if not create_whole(self.disk, self.path, self._encoded, lambda: self.private(self._instances)):
             raise FileExistsError(self.path)
         self._kept = self.disk.keep(self.path)
+        self.inode = self._kept.inode
         self.beat()
         return self
 
@@ -103,33 +104,34 @@ class Instance:
         with self._keeping:
             if self._kept is None:
                 return False
-            self._beats += 1
             began = self.clock.elapsed()
-            beat = Beat(self._beats, int(self.clock.elapsed() - self.started))
             try:
-                stamp = self._kept.write(record.beat_offset(self._encoded), beat.encode())
+                beat = Beat(self.beats.count + 1, int(began - self.started))
+                self._kept.write(self.beat_offset, beat.encode())
             except OSError as error:
                 if error.errno in ABSENT:  # NFS: another client has removed the record
                     self._look_for_record()
                 return False
-        if self.overdue():  # late, or the write itself hung: others may have seen nothing since the beat before
-            self._warn_of_loss()
-        self.inode, self.last_beat = stamp.inode, began
-        self._warned = self.overdue()
-        if stamp.links <= self.hands.links() or self._beats % _LOOK_FOR_RECORD_EVERY_BEATS == 0:
-            self._look_for_record()
+        self.beats.note(began, self.clock.elapsed())
+        self._look_for_record_if_due()
         return True
 
     def overdue(self) -> bool:
         """Could this instance not beat for so long that others may take over what it holds?"""
-        silent = self.clock.elapsed() - self.last_beat
-        return silent > self.rules.patience_seconds - 1.5 * self.rules.beat_seconds
+        return self.beats.overdue
+
+    def notice_silence(self) -> bool:
+        """Is it overdue? Then it is said, once, of everything in hand."""
+        if overdue := self.overdue():
+            self._warn_of_loss()
+        return overdue
 
     def tend(self) -> None:
         """What has to be done at each beat: warn, beat, look at what is in hand, write what could not be written."""
-        if self.overdue():
-            self._warn_of_loss()
-        if not self.beat():
+        self.notice_silence()
+        if self.beats.come_from_elsewhere:
+            self._look_for_record_if_due()
+        elif not self.beat():
             return
         try:
             if self._must_look:
@@ -141,8 +143,7 @@ class Instance:
 
     def ensure_fresh(self) -> None:
         """Before anything new: an overdue instance beats first and looks at what it holds. OSError if it cannot."""
-        if self.overdue():
-            self._warn_of_loss()
+        if self.notice_silence():
             self._beat_again()
         if self._must_look:
             self.look_at_hands(self.disk)
@@ -151,7 +152,7 @@ class Instance:
         end = self.clock.elapsed() + self.rules.patience_seconds
         while not (self.beat() and not self.overdue()) and not self.expelled:
             if self.clock.elapsed() >= end:
-                silent = self.clock.elapsed() - self.last_beat
+                silent = self.clock.elapsed() - self.beats.latest
                 raise OSError(errno.ETIMEDOUT, f"no beat could be written for {silent:.0f} s", self.path)
             self.clock.sleep(min(1.0, self.rules.beat_seconds))
 
@@ -191,8 +192,7 @@ class Instance:
 
     def look(self, slot: Slot, disk: Disk | None = None) -> Files:
         """The files of one item, from a fresh listing of its directory."""
-        only = {slot.name: 0}
-        return self.listing(slot.directory, disk, lambda _: Marks(only)).of(slot)
+        return self.listing(slot.directory, disk, lambda _: Marks({slot.name: 0})).of(slot)
 
     def stir(self, directory: str) -> None:
         """Change a directory, so that this client asks the server when it lists it next."""
@@ -208,28 +208,21 @@ class Instance:
         """A new name for a file that is about to become another one."""
         return slots.private(directory, f"{self.record.id}-e{next(self._serial)}")
 
-    def staging(self, claim: Claim) -> str:
-        """Where an attempt writes."""
-        return claim.slot.staging(f"{self.record.id}-{claim.attempt}")
-
-    def folder(self, claim: Claim) -> str:
-        """The private directory of an attempt."""
-        return claim.slot.staging(f"{self.record.id}-folder-{claim.attempt}")
+    def staging(self, claim: Claim, kind: str = "") -> str:
+        """Where an attempt writes; its private directory is of the kind "folder-"."""
+        return claim.slot.staging(f"{self.record.id}-{kind}{claim.attempt}")
 
     # -- the end of attempts
 
     def ended(self, outcome: Outcome, *, exception: str = "", traceback: str = "", started: float = 0.0) -> Ended:
         """An end as this instance writes it down."""
-        own = self.record
-        return Ended(
-            outcome, exception, traceback, own.identity.host, own.identity.pid, started, self.clock.wall(), own.id
-        )
+        who, ended = self.record.identity, self.clock.wall()
+        return Ended(outcome, exception, traceback, who.host, who.pid, started, ended, self.record.id)
 
     def write_ended(self, slot: Slot, attempt: int, end: Ended, disk: Disk | None = None) -> bool:
         """Create X_k. False: one that is there already, which is fine. OSError when there is no room."""
-        data, disk = ended_files.encode(end), disk or self.disk
-        private = partial(self.private, slot.directory)
-        return create_whole(disk, slot.ended(attempt), data, private, durable=self.rules.durable)
+        data, private = ended_files.encode(end), partial(self.private, slot.directory)
+        return create_whole(disk or self.disk, slot.ended(attempt), data, private, durable=self.rules.durable)
 
     def pay(self, claim: Claim, end: Ended, disk: Disk | None = None) -> None:
         """Write the end of an attempt that was left; keep the item in hand and owe the file when that fails."""
@@ -275,11 +268,16 @@ class Instance:
             kept.close()
         return kept is not None
 
+    def _look_for_record_if_due(self) -> None:
+        if self.beats.count - self._sought >= _LOOK_EVERY_BEATS:
+            self._look_for_record()
+
     def _look_for_record(self) -> None:
         try:
-            here = any(entry.name == self.record.file_name for entry in self.disk.disk.list(self._instances))
+            here = self._kept is None or self._kept.is_listed()
         except OSError:
             return
+        self._sought = self.beats.count
         if not here:
             self.expelled = True
             for claim in self.hands.claims():
@@ -290,11 +288,11 @@ class Instance:
         self.notice("lost", claim.slot, claim.attempt)
 
     def _warn_of_loss(self) -> None:
-        if self._warned:
+        if self.beats.warned:
             return
-        self._warned = self._must_look = True
+        self.beats.warned = self._must_look = True
         for claim in self.hands.claims():
-            self.notice("overdue", claim.slot, claim.attempt, silent_seconds=self.clock.elapsed() - self.last_beat)
+            self.notice("overdue", claim.slot, claim.attempt, silent_seconds=self.clock.elapsed() - self.beats.latest)
 
 
 def was_taken_over(files: Files, attempt: int) -> bool:

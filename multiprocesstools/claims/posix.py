@@ -5,11 +5,11 @@ Guarantee and condition are those of `disk`.
 
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterable
 
 from multiprocesstools.claims.disk import ABSENT, READ_LIMIT_BYTES, Draft, Entry, HalfCreated, Kept, Kind, Seen, Stamp
+from multiprocesstools.claims.held import Held
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -33,15 +33,25 @@ class PosixKept:
     """A descriptor of a file of our own."""
 
     def __init__(self, path: str) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        folder, self._name = os.path.split(path)
+        self._folder = Held(folder)
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            self._folder.close()
+            raise
+        self.inode = os.fstat(self._descriptor).st_ino
 
-    def write(self, offset: int, data: bytes) -> Stamp:
+    def write(self, offset: int, data: bytes) -> None:
         os.pwrite(self._descriptor, data, offset)
         os.fsync(self._descriptor)
-        return stamp_of(os.fstat(self._descriptor))
+
+    def is_listed(self) -> bool:
+        return any(entry.name == self._name for entry in self._folder.list())
 
     def close(self) -> None:
         os.close(self._descriptor)
+        self._folder.close()
 
 
 class PosixDraft:
@@ -150,6 +160,9 @@ class PosixDisk:
     def keep(self, path: str) -> Kept:
         return PosixKept(path)
 
+    def hold(self, directory: str) -> Held:
+        return Held(directory)
+
     def make_directory(self, path: str) -> None:
         os.makedirs(path, mode=_DIRECTORY_MODE, exist_ok=True)
 
@@ -158,6 +171,8 @@ class PosixDisk:
         if stamp is None:
             return
         if stamp.kind == "directory":
+            import shutil
+
             shutil.rmtree(path)
         else:
             self.unlink(path)

@@ -50,6 +50,29 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_relative(path: str) -> str:
+    """The path itself, if it stays inside its directory and every part of it is a name that can be used."""
+    if not isinstance(path, str):
+        raise BadName(str(path), "a final must be a string")
+    if path.startswith("/"):
+        raise BadName(path, "it must be relative to its directory")
+    *folders, name = path.split("/")
+    for folder in folders:
+        check_name(folder)
+    check_name(name)
+    return path
+
+
+def check_absolute(path: str) -> str:
+    """The path itself, if a directory can have it."""
+    if "\0" in path or "\n" in path:
+        raise BadName(path, "it contains NUL or a line break")
+    for folder in path.split("/"):
+        if len(encode_name(folder)) > NAME_LIMIT_BYTES:
+            raise BadName(folder, f"it has more than {NAME_LIMIT_BYTES} bytes")
+    return path
+
+
 def encode_name(name: str) -> bytes:
     """The bytes of a name on the disk, for names that are not UTF-8 too."""
     try:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from multiprocesstools.claims.disk import PASSING, READ_LIMIT_BYTES, Disk, Draft, Entry, HalfCreated, Kept, Stamp
+from multiprocesstools.claims.held import Held
 from multiprocesstools.clock import Clock
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 5.0
@@ -87,6 +88,9 @@ class SteadyDisk:
 
     def keep(self, path: str) -> Kept:
         return self.disk.keep(path)
+
+    def hold(self, directory: str) -> Held:
+        return self.disk.hold(directory)
 
     def make_directory(self, path: str) -> None:
         return self.disk.make_directory(path)

@@ -1,6 +1,5 @@
 """A chunk: won at once, published item by item, finished by others item by item."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -150,12 +149,6 @@ def test_a_chunk_that_was_given_up_is_for_everybody_and_is_not_gone_on_with(worl
     assert won(take(other, b)).attempt == 2
     assert finish(me, claim) is Published.MINE
     assert refused(take(other, a)) is State.DONE
-
-
-def test_the_claims_of_items_in_a_chunk_do_not_count_as_names_of_the_record(world: World) -> None:
-    me = world.join()
-    won(take_item(me, hold(world, me), items(world)[0]))
-    assert me.hands.links() == os.stat(me.path).st_nlink - 1 == 1
 
 
 def test_no_final_can_have_the_name_of_a_chunk() -> None:

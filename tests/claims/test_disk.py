@@ -195,10 +195,21 @@ def test_a_kept_file_is_rewritten_in_place(disk: Disk, root: str) -> None:
     disk.create(path, b"beat 0000 end")
     disk.link(path, f"{root}/b")
     kept = disk.keep(path)
-    stamp, found = kept.write(5, b"0001"), disk.look(path)
+    kept.write(5, b"0001")
+    found = disk.look(path)
     kept.close()
     assert disk.read(f"{root}/b") == b"beat 0001 end"
-    assert found is not None and (stamp.inode, stamp.links) == (found.inode, 2)
+    assert found is not None and kept.inode == found.inode
+
+
+def test_a_kept_file_knows_whether_its_name_is_still_there(disk: Disk, root: str) -> None:
+    disk.create(f"{root}/a", b"")
+    disk.link(f"{root}/a", f"{root}/b")
+    kept = disk.keep(f"{root}/a")
+    assert kept.is_listed()
+    disk.unlink(f"{root}/a")
+    assert not kept.is_listed()
+    kept.close()
 
 
 def test_sync_takes_files_and_whole_directories(disk: Disk, root: str) -> None:
@@ -264,3 +275,33 @@ def test_what_the_package_writes_can_be_read_by_whoever_can_enter(tmp_path: Path
     finally:
         os.umask(before)
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_directory_that_is_held_is_listed_as_it_is_now_also_under_another_name(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    held = PosixDisk().hold(str(tmp_path / "here"))
+    assert held.list() == []
+    (tmp_path / "here" / "stop").touch()
+    assert [entry.name for entry in held.list()] == ["stop"]
+    (tmp_path / "here").rename(tmp_path / "there")
+    (tmp_path / "here").mkdir()
+    assert [entry.name for entry in held.list()] == ["stop"]
+    held.close()
+
+
+def test_a_directory_that_is_held_no_more_is_never_taken_for_another(tmp_path: Path) -> None:
+    held = PosixDisk().hold(str(tmp_path))
+    held.close()
+    other = os.open(tmp_path.parent, os.O_RDONLY)
+    with pytest.raises(OSError):
+        held.list()
+    held.close()
+    os.close(other)
+
+
+def test_what_is_no_directory_or_a_planted_link_is_not_held(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "file").touch()
+    for name in ("link", "file", "missing"):
+        with pytest.raises(OSError):
+            PosixDisk().hold(str(tmp_path / name))

@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from multiprocesstools.claims.slots import check_name
+from multiprocesstools.claims.slots import check_absolute, check_name, check_relative
 from multiprocesstools.errors import BadName, DuplicateFinal, MisuseError
-from multiprocesstools.finals import WorkList, check_absolute, source_identities, template_text, work_list
-from multiprocesstools.naming import FIELDS, check_relative
+from multiprocesstools.finals import WorkList, source_identities, template_text, work_list
+from multiprocesstools.naming import FIELDS
 from tests.properties.strategies import CHARACTERS, NAMES, TEXT
 
 _FIELDS = st.sampled_from([*FIELDS, "radius", "a.b", "a[0]", "0", "", " stem", "__class__", "value.real"])

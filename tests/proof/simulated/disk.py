@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from multiprocesstools.claims.disk import READ_LIMIT_BYTES, Draft, Entry, HalfCreated, Kept, Stamp
+from multiprocesstools.claims.disk import READ_LIMIT_BYTES, Disk, Draft, Entry, HalfCreated, Kept, Stamp
 from tests.proof.simulated.clients import Ways, outcomes
 from tests.proof.simulated.server import Operation, Stat, State, Who
 
@@ -83,7 +83,7 @@ class SimulatedDisk:
         found = self.look(path)
         if found is None:
             raise FileNotFoundError(path)
-        return _SimulatedKept(self._perform, found.inode)
+        return _SimulatedKept(self, self._perform, path, found.inode)
 
     def make_directory(self, path: str) -> None:
         parts = path.split("/")
@@ -135,11 +135,15 @@ class _SimulatedDraft:
 
 
 class _SimulatedKept:
-    def __init__(self, perform: Perform, inode: int) -> None:
-        self._perform, self._inode = perform, inode
+    def __init__(self, disk: Disk, perform: Perform, path: str, inode: int) -> None:
+        self._disk, self._perform, self.inode = disk, perform, inode
+        self._folder, _, self._name = path.rpartition("/")
 
-    def write(self, offset: int, data: bytes) -> Stamp:
-        return _stamp(self._perform(("write", self._inode, offset, data)))
+    def is_listed(self) -> bool:
+        return any(entry.name == self._name for entry in self._disk.list(self._folder))
+
+    def write(self, offset: int, data: bytes) -> None:
+        self._perform(("write", self.inode, offset, data))
 
     def close(self) -> None:
         pass

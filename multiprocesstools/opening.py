@@ -1,0 +1,55 @@
+"""The opening of a loop: from what the user gave to a plan that everybody knows, and to the loop itself.
+
+Guarantee: whatever is wrong with the sources, the template or the list is said before anything is claimed.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from multiprocesstools.crew import Crew
+from multiprocesstools.cut import Cut, head_of
+from multiprocesstools.directories import Directories
+from multiprocesstools.errors import BadArgument
+from multiprocesstools.finals import WorkList, template_text, uses_index, work_list
+from multiprocesstools.inventory import Inventory
+from multiprocesstools.items import Item
+from multiprocesstools.loop import Loop, Options
+from multiprocesstools.naming import Final
+from multiprocesstools.plans import Plan, Plans
+from multiprocesstools.progress import Listener, Voice, choose
+from multiprocesstools.text import shown
+
+
+def open_loop(
+    crew: Crew, directories: Directories, plans: Plans, voice: Voice, *, options: Options, sources: Iterable[Any],
+    final: Final | Sequence[Final], directory: str | os.PathLike[str] | None, progress: bool | Listener | None,
+) -> Iterator[Item]:  # fmt: skip
+    """The iterator of `items`. NoSources, BadName, BadArgument, DuplicateFinal, ListChanged, ChunksDiffer."""
+    crew.member()
+    folder = directories.resolve(directory)
+    work = work_list(sources, final, folder).resolved()
+    if options.results and work.others:
+        raise BadArgument("results", True, "it is for one file per item, and `final` is a list of templates")
+    plan = _record(crew, plans, options, work, final=final, folder=folder)
+    work.cut = plans.cut(plan)
+    for path in work.directories():
+        directories.make_ready(path)
+    show = choose(progress, voice, crew.name, shown(crew.run.directory))
+    return iter(Loop(crew, work, options, show, lambda items: plans.propose(plan, items)))
+
+
+def _record(
+    crew: Crew, plans: Plans, options: Options, work: WorkList, *, final: Final | Sequence[Final], folder: str
+) -> Plan:
+    items = Inventory(work, crew.run.directory)
+    text, place = template_text(final), crew.run.relative(folder)
+    files, numbered = 1 + len(work.others[0]) if work.others else 1, uses_index(final)
+    cut = Cut(items=0, head=head_of(len(work.folders))) if options.chunk == "auto" else Cut(items=int(options.chunk))
+    plan = plans.record(
+        crew.name, text, place, work.directories(), items, numbered=numbered, files=files, cut=cut,
+        own=crew.latest_member.instance.record.file_name,
+    )  # fmt: skip
+    if options.chunk not in (1, "auto") and plan.chunk != options.chunk:
+        crew.say(f"this list is claimed in chunks of {plan.chunk or 'measured size'}, as it was begun")
+    return plan
