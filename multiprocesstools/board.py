@@ -19,6 +19,7 @@ from multiprocesstools.claims.slots import Files, Listing, Slot
 from multiprocesstools.claims.survey import Finding, State
 from multiprocesstools.errors import FinalOfAnotherKind
 from multiprocesstools.finals import Folder, WorkList
+from multiprocesstools.hints import Heard
 from multiprocesstools.order import OPEN
 from multiprocesstools.progress import Tally
 
@@ -26,7 +27,9 @@ TRIED, DONE, FAILED, SKIPPED, DROPPED = range(OPEN + 1, OPEN + 6)
 SETTLED = {State.DONE: DONE, State.FAILED: FAILED, State.SKIPPED: SKIPPED}
 UNSETTLED = (OPEN, TRIED, DROPPED)
 _UNSETTLED = re.compile(b"[%c%c%c]" % UNSETTLED)
+_NEWLY_DONE = re.compile(b"[%c%c%c]" % tuple(0x80 | state for state in UNSETTLED))
 _OVER = bytes((DONE, SKIPPED))
+_JUST_OPEN, _JUST_TRIED = bytes([OPEN]), bytes([TRIED])
 _SHOWN = 0x80
 _LEARN = bytes(DONE if byte - _SHOWN in UNSETTLED else byte & ~_SHOWN for byte in range(256))
 """What becomes of a state, if a listing shows the final (`_SHOWN`) and if it does not."""
@@ -68,7 +71,7 @@ class Board:
     def read_first(self, folder: Folder) -> Listing:
         """The same for a directory that is entered. FinalOfAnotherKind for what cannot be outputs of one call."""
         listing = self._lister(folder.path, self.names(folder, kinds=True))
-        self.learn(folder, listing)
+        self.learn(folder, listing, at_once=True)
         if listing.names.odd:
             self._refuse_other_kinds(folder, listing)
         return listing
@@ -78,16 +81,23 @@ class Board:
         """What is to be noted of the finals in a directory."""
         return lambda inodes: Marks(folder.places()) if inodes else Shown(folder.names, kinds=kinds)
 
-    def learn(self, folder: Folder, listing: Listing) -> None:
-        """What is shown is done, unless it is being written in place; what has files of the protocol was tried."""
+    def learn(self, folder: Folder, listing: Listing, *, at_once: bool = False) -> None:
+        """What is shown is done, unless it is being written in place; what has files of the protocol was tried.
+
+        `at_once`: no other thread changes a state of the directory meanwhile.
+        """
         for name, files in listing.items.items():
             if files.final and not files.done:
                 listing.names.discard(name)
         shown = bytes(map(listing.names.__contains__, folder.names))
-        if 1 in shown:
-            mixed = int.from_bytes(self.states[folder.first : folder.end], "little")
-            mixed += int.from_bytes(shown, "little") * _SHOWN
-            self.states[folder.first : folder.end] = mixed.to_bytes(len(shown), "little").translate(_LEARN)
+        mixed = int.from_bytes(self.states[folder.first : folder.end], "little")
+        mixed += int.from_bytes(shown, "little") * _SHOWN
+        if at_once:
+            learnt = mixed.to_bytes(len(shown), "little").translate(_LEARN)
+            self.states[folder.first : folder.end] = learnt
+        else:
+            for match in _NEWLY_DONE.finditer(mixed.to_bytes(len(shown), "little")):
+                self.states[folder.first + match.start()] = DONE
         for _, position in self.tried(folder, listing):
             if self.states[position] == OPEN:
                 self.states[position] = TRIED
@@ -129,6 +139,19 @@ class Board:
             self.running += 1
             verdict = refusal.verdict
             self._owners[position] = _Owner(verdict.owner, time.monotonic()) if verdict else _Owner(None, float("-inf"))
+
+    def hear(self, heard: Heard) -> None:
+        """Believe what others say of whole directories; which of the items are failed or skipped they do not say."""
+        for number in heard.taken:
+            if number < len(self.folders):
+                span = slice(self.folders[number].first, self.folders[number].end)
+                self.states[span] = self.states[span].replace(_JUST_OPEN, _JUST_TRIED)
+        for number, (failed, skipped) in heard.over.items():
+            if number < len(self.folders) and not self.is_settled(folder := self.folders[number]):
+                done = max(len(folder.names) - failed - skipped, 0)
+                states = bytes([DONE]) * done + bytes([FAILED]) * failed + bytes([SKIPPED]) * skipped
+                if len(states) == len(folder.names):
+                    self.states[folder.first : folder.end] = states
 
     def unsettled(self, folders: Iterable[Folder]) -> Iterator[tuple[int, Slot, Files]]:
         """The items that are not settled, with their files from listings that are at most a moment old."""
@@ -192,9 +215,18 @@ class Board:
         )  # fmt: skip
         return replace(tally, waiting_for=self._hosts()) if waiting else tally
 
-    def is_over(self, folder: Folder) -> bool:
-        """Is everything there done or skipped, so that nothing happens any more?"""
-        return not self.states[folder.first : folder.end].translate(None, _OVER)
+    def open_folders(self) -> list[Folder]:
+        """The directories in which something may still happen: not everything is done or skipped."""
+        return [folder for folder in self.folders if self.states[folder.first : folder.end].translate(None, _OVER)]
+
+    def is_settled(self, folder: Folder) -> bool:
+        """Is everything there done or set aside?"""
+        return not _UNSETTLED.search(self.states, folder.first, folder.end)
+
+    def set_aside(self, folder: Folder) -> tuple[int, int]:
+        """How many of its items are failed, and how many skipped."""
+        count = self.states.count
+        return count(FAILED, folder.first, folder.end), count(SKIPPED, folder.first, folder.end)
 
     def _hosts(self) -> tuple[str, ...]:
         records = self._known_owners()

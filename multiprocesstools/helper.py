@@ -17,12 +17,14 @@ from multiprocesstools.crew import Crew, Failure
 from multiprocesstools.directories import Directories
 from multiprocesstools.errors import BadArgument, ItemFailed, StopRequested, check_choice
 from multiprocesstools.finals import WorkList, template_text, uses_index, work_list
+from multiprocesstools.hints import Hints
 from multiprocesstools.inplace import InPlace
 from multiprocesstools.inventory import Inventory
 from multiprocesstools.items import Fate, Item
 from multiprocesstools.loop import Loop, Options
 from multiprocesstools.naming import Final
-from multiprocesstools.plans import Plans
+from multiprocesstools.order import FEW_FOLDERS
+from multiprocesstools.plans import Plan, Plans
 from multiprocesstools.progress import Listener, Voice, choose
 from multiprocesstools.run import Run, check_instance_name, unusable
 from multiprocesstools.snapshot import Snapshot, take_snapshot
@@ -105,11 +107,15 @@ class MultiProcessHelper:
         options = replace(self._options, wait=wait, order=order, retry_failed=retry_failed)
         folder = self._directories.resolve(directory)
         work = work_list(sources, final, folder).resolved()
-        self._record_plan(work, final, folder)
+        plan = self._record_plan(work, final, folder)
         for path in work.directories():
             self._directories.make_ready(path)
         show = choose(progress, self._voice, self.name, shown(self._run.directory))
-        return iter(Loop(self._crew, work, options, show))
+        hints = Hints(self._run, plan.key)
+        if len(work.folders) >= FEW_FOLDERS:
+            member = self._crew.member()
+            member.at_leave.append(lambda: hints.leave(member.instance.record.file_name))
+        return iter(Loop(self._crew, work, options, show, hints))
 
     def claim(self, final: str, *, directory: str | os.PathLike[str] | None = None) -> Item | None:
         """Try to win one item by its final, relative to the directory. None: done, set aside or in other hands."""
@@ -277,11 +283,11 @@ class MultiProcessHelper:
 
         return Item(self._crew, claim, source, on_error="raise", settled=settled)
 
-    def _record_plan(self, work: WorkList, final: Final | Sequence[Final], folder: str) -> None:
+    def _record_plan(self, work: WorkList, final: Final | Sequence[Final], folder: str) -> Plan:
         items = Inventory(work, self._run.directory)
         text, place = template_text(final), self._run.relative(folder)
         files, numbered = 1 + len(work.others[0]) if work.others else 1, uses_index(final)
-        self._plans.record(self.name, text, place, work.directories(), items, numbered=numbered, files=files)
+        return self._plans.record(self.name, text, place, work.directories(), items, numbered=numbered, files=files)
 
 
 def _close_at_exit(reference: "weakref.ref[MultiProcessHelper]") -> None:

@@ -41,6 +41,7 @@ class Member:
         self._old_stop = run.stop_token()
         self.stop_requested = False
         self.at_beat: list[Callable[[], None]] = []
+        self.at_leave: list[Callable[[], None]] = []
         self.journal.add("started", pid=own.identity.pid, name=own.name, number=own.number, id=own.id)
         self._heart = Heart(rules.beat_seconds, self._tend, self.journal, say)
         self._heart.start()
@@ -65,6 +66,8 @@ class Member:
     def leave(self) -> None:
         """End the membership; what could not be settled is left for others to see."""
         self._heart.stop()
+        for duty in self.at_leave:
+            duty()
         self.instance.leave()
         self.journal.add("ended")
         self.journal.close()

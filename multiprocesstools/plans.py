@@ -45,6 +45,10 @@ class Plan:
     in_place: bool = False
     files: int = 1
 
+    def place_of(self, directory: str, run: Run) -> int:
+        """Which of the directories of the plan this one is; -1 for another one."""
+        return next((i for i, folder in enumerate(self.directories) if run.absolute(folder) == directory), -1)
+
     @property
     def is_open(self) -> bool:
         return not self.template
