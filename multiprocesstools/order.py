@@ -1,8 +1,9 @@
 """What an instance does next among items that nobody has tried, as far as it knows. Pure: no disk, no clock.
 
-"given" is the order of the list. "spread": it picks a directory by chance, lists it, begins at an open place by chance
-and walks on from there, so that neighbouring files are read one after the other. Where it meets another instance, its
-neighbours are most likely the other's as well: it lists the directory again and goes to another open place.
+"given" is the order of the list. "spread": it begins at a place of its own, far from those of others (`place_of`),
+lists the directory and walks on from there, also into the next directory, so that neighbouring files are read one after
+the other. Where it meets another instance, its neighbours are most likely the other's as well: it lists the directory
+again if that is worth it, and goes to where most is open.
 
 Guarantee: it ends when no item is open by the states, which the caller keeps up to date. Condition of few wasted
 claims: listings say what others have.
@@ -10,7 +11,7 @@ claims: listings say what others have.
 
 import random
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -52,24 +53,36 @@ def lists_all_at_start(folders: int, instances: int) -> bool:
     return folders < FEW_FOLDERS or folders * instances <= MOST_LISTINGS_AT_START
 
 
+def place_of(number: int) -> float:
+    """Where instance `number` begins, from 0 to 1: any N in a row lie nearly evenly (van der Corput's sequence)."""
+    place, weight = 0.0, 0.5
+    while number:
+        number, bit = divmod(number, 2)
+        place += bit * weight
+        weight /= 2
+    return place
+
+
 class Walk:
     """Ask for the `next` step, do it, and say what came of it: `listed`, `met`. `spans` are the positions of each
     directory, `positions` all of them in the order of the list."""
 
     def __init__(
         self, states: bytearray, spans: Sequence[tuple[int, int]], order: str, seed: str,
-        positions: Sequence[int] = (), *, shares: bool = False,
+        positions: Sequence[int] = (), *, start: float = 0.0, shares: bool = False,
     ) -> None:  # fmt: skip
-        """`shares`: there are others, and hints for them and from them."""
+        """`start`: where to begin, from 0 to 1. `shares`: there are others, and hints for them and from them."""
         self._states, self._spans, self._chance = states, spans, random.Random(seed)
         self._given, self._turn = positions if order == "given" else None, 0
         self.shares = shares
         self._left = list(range(len(spans)))
+        self._begin = int(start * len(states))
+        self._next = bisect_right(spans, self._begin, key=_first) - 1
         self._known: set[int] = set()
         self._told: set[int] = set()
         self._here = self._place = -1
         self._lost = self._won = 0
-        self._has_asked = False
+        self._has_asked = self._is_crowded = False
 
     def listed(self, folder: int) -> None:
         """The states say what a listing of this directory has shown."""
@@ -80,6 +93,7 @@ class Walk:
         """Somebody else has the item that was tried last."""
         first, end = self._spans[self._here]
         self._lost += 1
+        self._next, self._is_crowded = -1, True
         left = self._states.count(OPEN, first, end)
         if self._lost * left >= listing_cost(end - first):
             self._known.discard(self._here)
@@ -122,11 +136,14 @@ class Walk:
 
     def _choose(self) -> bool:
         """Another directory in which something may be open."""
-        self._has_asked, self._place = False, -1
+        self._has_asked = self._is_crowded = False
+        self._place = -1
         self._lost = self._won = 0
         self._left = [folder for folder in self._left if self._is_open(folder)]
         if self._left:
-            self._here = self._chance.choice(self._left)
+            near = bisect_left(self._left, self._next) % len(self._left)
+            self._here = self._left[near] if self._next >= 0 else self._chance.choice(self._left)
+            self._next = self._here + 1
         return bool(self._left)
 
     def _is_open(self, folder: int) -> bool:
@@ -141,12 +158,17 @@ class Walk:
         return self._place
 
     def _entrance(self, first: int, end: int) -> int:
-        """Where to begin: anywhere, or near the middle of the longest open stretch, towards which others walk."""
+        """Where to begin: where nobody comes from, or near the middle of an open stretch towards which others walk. By
+        chance, the longer ones more often: many may come here at the same moment, and know the same."""
+        if first <= self._begin < end:
+            begin, self._begin = self._begin, -1
+            if self._states[begin] == OPEN:
+                return begin
         stretches = [match.span() for match in _STRETCH.finditer(self._states, first, end)]
-        begin, stop = max(stretches, key=self._room, default=(first, end))
-        if stop - begin == end - first:
-            return self._chance.randrange(begin, stop)
-        if not self._is_approached(begin):
+        if not stretches:
+            return first
+        (begin, stop), *_ = self._chance.choices(stretches, [self._room(stretch) for stretch in stretches])
+        if not self._is_approached(begin) and not self._is_crowded:
             return begin
         quarter = (stop - begin) // 4
         return self._chance.randrange(begin + quarter, stop - quarter)

@@ -16,7 +16,7 @@ from multiprocesstools.claims.survey import Finding, State
 from multiprocesstools.crew import Crew
 from multiprocesstools.finals import Folder, WorkList
 from multiprocesstools.hints import Hints, not_over
-from multiprocesstools.order import FEW_FOLDERS, Act, Step, Walk, lists_all_at_start
+from multiprocesstools.order import FEW_FOLDERS, Act, Step, Walk, lists_all_at_start, place_of
 from multiprocesstools.run import unusable
 
 _LISTING_SHARE, _SHORTEST_SECONDS = 20, 0.2
@@ -32,8 +32,10 @@ class Scout:
         self.instances = 1
         spans = [(folder.first, folder.end) for folder in work.folders]
         positions = work.in_order() if order == "given" else ()
-        seed = crew.member().instance.record.id
-        self.walk = Walk(self.board.states, spans, order, seed, positions, shares=self.shares)
+        own = crew.member().instance.record
+        self.walk = Walk(
+            self.board.states, spans, order, own.id, positions, start=place_of(own.number), shares=self.shares
+        )
         self._next_listing: dict[int, float] = {}
 
     def survey(self) -> None:
@@ -83,6 +85,8 @@ class Scout:
             self._learn(step.number)
         elif step.act is Act.ASK:
             self.hear()
+        elif self.board.is_settled(self.board.folders[step.number]):
+            self.tell_over(step.number)
         elif self.instances > 1:
             self._hints.tell_taken(step.number, self._crew.member().instance.record.file_name)
 

@@ -25,7 +25,7 @@ from multiprocesstools.claims.slots import Files, Listing
 from multiprocesstools.claims.survey import Finding, State, decide
 from multiprocesstools.finals import Folder, WorkList, work_list
 from multiprocesstools.hints import Heard
-from multiprocesstools.order import Act, Walk, listing_cost, lists_all_at_start
+from multiprocesstools.order import FEW_FOLDERS, Act, Walk, listing_cost, lists_all_at_start, place_of
 from multiprocesstools.watch import Watch
 
 BEAT_SECONDS, PATIENCE_SECONDS = 20.0, 300.0
@@ -148,6 +148,7 @@ class Instance:
         self.board = Board(world.work, lambda path, names: self._listed, lambda slot, files: decide(files, {}, 3), 20.0)
         self.instances, self.done = 1, 0
         self._listed: Any = None
+        self.number = number
         self._chance = random.Random(number)
         self._judged: dict[int, float] = {}
         self.peers = Peers(
@@ -163,8 +164,8 @@ class Instance:
         world.standing.add(self.name)
         yield from self._count_instances()
         spans = [(folder.first, folder.end) for folder in board.folders]
-        shares = len(spans) >= 8 and self.instances > 1
-        walk = Walk(board.states, spans, "spread", self.name, shares=shares)
+        shares = len(spans) >= FEW_FOLDERS
+        walk = Walk(board.states, spans, "spread", self.name, start=place_of(self.number), shares=shares)
         if lists_all_at_start(len(spans), self.instances):
             for number in range(len(spans)):
                 yield from self._list(number)
@@ -195,6 +196,8 @@ class Instance:
                 walk.listed(step.number)
             elif step.act is Act.ASK:
                 yield from self._ask()
+            elif step.act is Act.TELL and self.instances == 1:
+                continue
             elif step.act is Act.TELL:
                 world.hints.setdefault(("taken", step.number), set()).add(self.name)
                 yield 1.0, 0.0
