@@ -19,6 +19,7 @@ from multiprocesstools.claims.slots import Files, Listing, Slot
 from multiprocesstools.claims.survey import Finding, State
 from multiprocesstools.errors import FinalOfAnotherKind
 from multiprocesstools.finals import Folder, WorkList
+from multiprocesstools.hints import Heard
 from multiprocesstools.order import OPEN
 from multiprocesstools.progress import Tally
 
@@ -26,7 +27,9 @@ TRIED, DONE, FAILED, SKIPPED, DROPPED = range(OPEN + 1, OPEN + 6)
 SETTLED = {State.DONE: DONE, State.FAILED: FAILED, State.SKIPPED: SKIPPED}
 UNSETTLED = (OPEN, TRIED, DROPPED)
 _UNSETTLED = re.compile(b"[%c%c%c]" % UNSETTLED)
+_NEWLY_DONE = re.compile(b"[%c%c%c]" % tuple(0x80 | state for state in UNSETTLED))
 _OVER = bytes((DONE, SKIPPED))
+_JUST_OPEN, _JUST_TRIED = bytes([OPEN]), bytes([TRIED])
 _SHOWN = 0x80
 _LEARN = bytes(DONE if byte - _SHOWN in UNSETTLED else byte & ~_SHOWN for byte in range(256))
 """What becomes of a state, if a listing shows the final (`_SHOWN`) and if it does not."""
@@ -56,6 +59,7 @@ class Board:
         self._owners: dict[int, _Owner] = {}
         self._suspected: dict[int, Finding] = {}
         self._began = time.monotonic()
+        self.chunks: dict[int, list[tuple[str, range]]] = {}
 
     # -- learning
 
@@ -68,7 +72,7 @@ class Board:
     def read_first(self, folder: Folder) -> Listing:
         """The same for a directory that is entered. FinalOfAnotherKind for what cannot be outputs of one call."""
         listing = self._lister(folder.path, self.names(folder, kinds=True))
-        self.learn(folder, listing)
+        self.learn(folder, listing, at_once=True)
         if listing.names.odd:
             self._refuse_other_kinds(folder, listing)
         return listing
@@ -78,19 +82,52 @@ class Board:
         """What is to be noted of the finals in a directory."""
         return lambda inodes: Marks(folder.places()) if inodes else Shown(folder.names, kinds=kinds)
 
-    def learn(self, folder: Folder, listing: Listing) -> None:
-        """What is shown is done, unless it is being written in place; what has files of the protocol was tried."""
+    def learn(self, folder: Folder, listing: Listing, *, at_once: bool = False) -> None:
+        """What is shown is done, unless it is being written in place; what has files of the protocol was tried.
+
+        `at_once`: no other thread changes a state of the directory meanwhile.
+        """
         for name, files in listing.items.items():
             if files.final and not files.done:
                 listing.names.discard(name)
         shown = bytes(map(listing.names.__contains__, folder.names))
-        if 1 in shown:
-            mixed = int.from_bytes(self.states[folder.first : folder.end], "little")
-            mixed += int.from_bytes(shown, "little") * _SHOWN
-            self.states[folder.first : folder.end] = mixed.to_bytes(len(shown), "little").translate(_LEARN)
+        mixed = int.from_bytes(self.states[folder.first : folder.end], "little")
+        mixed += int.from_bytes(shown, "little") * _SHOWN
+        if at_once:
+            learnt = mixed.to_bytes(len(shown), "little").translate(_LEARN)
+            self.states[folder.first : folder.end] = learnt
+        else:
+            for match in _NEWLY_DONE.finditer(mixed.to_bytes(len(shown), "little")):
+                self.states[folder.first + match.start()] = DONE
         for _, position in self.tried(folder, listing):
             if self.states[position] == OPEN:
                 self.states[position] = TRIED
+        self._learn_chunks(folder, listing)
+
+    def _learn_chunks(self, folder: Folder, listing: Listing) -> None:
+        """What belongs to a chunk that has a claim was tried."""
+        cut, count = self._work.cut, len(folder.names)
+        self.chunks[folder.first] = found = [(name, cut.places_of(name, count)) for name in listing.items]
+        found[:] = [(name, places) for name, places in found if places]
+        for _, places in found:
+            self.note_taken(range(folder.first + places.start, folder.first + places.stop))
+
+    def note_taken(self, span: range) -> None:
+        """These items are in somebody's hands, or were."""
+        for position in span:
+            if self.states[position] == OPEN:
+                self.states[position] = TRIED
+
+    def is_done(self, span: range) -> bool:
+        """Are the finals of all these items there?"""
+        return self.states.count(DONE, span.start, span.stop) == len(span)
+
+    def finished_chunks(self) -> Iterator[Slot]:
+        """The chunks of which something was there at the last look, although all of their items are done."""
+        for folder in self.folders:
+            for name, places in self.chunks.get(folder.first, ()):
+                if self.is_done(range(folder.first + places.start, folder.first + places.stop)):
+                    yield Slot(folder.path, name)
 
     @staticmethod
     def tried(folder: Folder, listing: Listing) -> list[tuple[str, int]]:
@@ -130,6 +167,19 @@ class Board:
             verdict = refusal.verdict
             self._owners[position] = _Owner(verdict.owner, time.monotonic()) if verdict else _Owner(None, float("-inf"))
 
+    def hear(self, heard: Heard) -> None:
+        """Believe what others say of whole directories; which of the items are failed or skipped they do not say."""
+        for number in heard.taken:
+            if number < len(self.folders):
+                span = slice(self.folders[number].first, self.folders[number].end)
+                self.states[span] = self.states[span].replace(_JUST_OPEN, _JUST_TRIED)
+        for number, (failed, skipped) in heard.over.items():
+            if number < len(self.folders) and not self.is_settled(folder := self.folders[number]):
+                done = max(len(folder.names) - failed - skipped, 0)
+                states = bytes([DONE]) * done + bytes([FAILED]) * failed + bytes([SKIPPED]) * skipped
+                if len(states) == len(folder.names):
+                    self.states[folder.first : folder.end] = states
+
     def unsettled(self, folders: Iterable[Folder]) -> Iterator[tuple[int, Slot, Files]]:
         """The items that are not settled, with their files from listings that are at most a moment old."""
         for folder in folders:
@@ -139,7 +189,7 @@ class Board:
                     listing, listed = self.read(folder), time.monotonic()
                 if self.states[position] in UNSETTLED:
                     slot = self._work.slot(position)
-                    yield position, slot, listing.files(slot.name)
+                    yield position, slot, listing.of(slot)
 
     def _unsettled_in(self, folder: Folder) -> Iterator[int]:
         states = bytes(self.states[folder.first : folder.end])
@@ -192,9 +242,18 @@ class Board:
         )  # fmt: skip
         return replace(tally, waiting_for=self._hosts()) if waiting else tally
 
-    def is_over(self, folder: Folder) -> bool:
-        """Is everything there done or skipped, so that nothing happens any more?"""
-        return not self.states[folder.first : folder.end].translate(None, _OVER)
+    def open_folders(self) -> list[Folder]:
+        """The directories in which something may still happen: not everything is done or skipped."""
+        return [folder for folder in self.folders if self.states[folder.first : folder.end].translate(None, _OVER)]
+
+    def is_settled(self, folder: Folder) -> bool:
+        """Is everything there done or set aside?"""
+        return not _UNSETTLED.search(self.states, folder.first, folder.end)
+
+    def set_aside(self, folder: Folder) -> tuple[int, int]:
+        """How many of its items are failed, and how many skipped."""
+        count = self.states.count
+        return count(FAILED, folder.first, folder.end), count(SKIPPED, folder.first, folder.end)
 
     def _hosts(self) -> tuple[str, ...]:
         records = self._known_owners()

@@ -40,6 +40,14 @@ class Cut:
         first = place - (place - self.head) % self.items
         return range(first, min(first + self.items, count))
 
+    def places_of(self, chunk: str, count: int) -> range:
+        """The places of the items of a chunk, by its name, in a directory with so many items; none for other names."""
+        stem, _, number = chunk.rpartition("-")
+        if self.items <= 1 or stem != chunk_name(self.plan, 0).rpartition("-")[0] or not number.isdecimal():
+            return range(0)
+        first = self.head + int(number) * self.items
+        return range(first, min(first + self.items, count))
+
 
 SINGLE = Cut()
 """Each item is claimed by itself."""

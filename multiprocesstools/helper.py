@@ -17,18 +17,15 @@ from multiprocesstools.claims.slots import check_name
 from multiprocesstools.crew import Crew, Failure
 from multiprocesstools.directories import Directories
 from multiprocesstools.errors import BadArgument, check_choice
-from multiprocesstools.finals import WorkList, template_text, uses_index, work_list
 from multiprocesstools.heart import check_heartbeat
-from multiprocesstools.inventory import Inventory
-from multiprocesstools.naming import Final
 from multiprocesstools.plans import Plans
 from multiprocesstools.run import Run, check_instance_name, unusable
-from multiprocesstools.text import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from multiprocesstools.items import Fate, Item
+    from multiprocesstools.naming import Final
     from multiprocesstools.progress import Listener
     from multiprocesstools.snapshot import Snapshot
 
@@ -63,7 +60,7 @@ class MultiProcessHelper:
         heartbeat: str = "thread",
     ) -> None:  # fmt: skip
         from multiprocesstools.inplace import InPlace
-        from multiprocesstools.loop import Options
+        from multiprocesstools.options import Options
         from multiprocesstools.progress import Voice
 
         check_choice("publish", publish, ("link", "rename"))
@@ -94,9 +91,10 @@ class MultiProcessHelper:
     # -- loops and single items
 
     def items(
-        self, sources: Iterable[Any], *, final: Final | Sequence[Final],
+        self, sources: Iterable[Any], *, final: "Final | Sequence[Final]",
         directory: str | os.PathLike[str] | None = None, wait: bool = True,
-        order: str = "spread", retry_failed: bool = False, progress: "bool | Listener | None" = None,
+        order: str = "spread", chunk: int | str = 1, results: bool = False, retry_failed: bool = False,
+        progress: "bool | Listener | None" = None,
     ) -> "Iterator[Item]":  # fmt: skip
         """Iterate over the items that this instance wins; all instances with the same list share it.
 
@@ -104,24 +102,23 @@ class MultiProcessHelper:
         {suffix} {parent} {value} {shard} {index} and the keys of a dict source, or a function of the source, or a list
         of those for several files per item. directory: where the finals lie, a name or a path; default the working
         directory. wait: stay until everything is done or set aside, and take over from the dead. order: "spread"
-        starts where no other instance is, "given" walks the list. retry_failed: try again what was set aside.
-        progress: None for a bar or lines, False for silence, or a function that gets a `Tally`.
+        starts where no other instance is, "given" walks the list. chunk: claim so many items at once, which pays for
+        items of less than a second; "auto" measures how many. results: set `item.result` to a value that JSON can hold
+        instead of writing to `item.path`; `read_result(path)` gives it back. retry_failed: try again what was set
+        aside. progress: None for a bar or lines, False for silence, or a function that gets a `Tally`.
 
-        Raises NoSources, BadName, BadArgument, DuplicateFinal, ListChanged, FinalOfAnotherKind before anything is
-        claimed; TooManyFailures in the loop.
+        Raises NoSources, BadName, BadArgument, DuplicateFinal, ListChanged, ChunksDiffer, FinalOfAnotherKind before
+        anything is claimed; TooManyFailures in the loop.
         """
-        from multiprocesstools.loop import Loop
-        from multiprocesstools.progress import choose
+        from multiprocesstools.opening import open_loop
 
-        self._crew.member()
-        options = replace(self._options, wait=wait, order=order, retry_failed=retry_failed)
-        folder = self._directories.resolve(directory)
-        work = work_list(sources, final, folder).resolved()
-        self._record_plan(work, final, folder)
-        for path in work.directories():
-            self._directories.make_ready(path)
-        show = choose(progress, self._voice, self.name, shown(self._run.directory))
-        return iter(Loop(self._crew, work, options, show))
+        options = replace(
+            self._options, wait=wait, order=order, retry_failed=retry_failed, chunk=chunk, results=results
+        )
+        return open_loop(
+            self._crew, self._directories, self._plans, self._voice, options=options, sources=sources, final=final,
+            directory=directory, progress=progress,
+        )  # fmt: skip
 
     def claim(self, final: str, *, directory: str | os.PathLike[str] | None = None) -> "Item | None":
         """Try to win one item by its final, relative to the directory. None: done, set aside or in other hands."""
@@ -281,12 +278,6 @@ class MultiProcessHelper:
             self._crew.guard.leave()
 
         return Item(self._crew, claim, source, on_error="raise", settled=settled)
-
-    def _record_plan(self, work: WorkList, final: Final | Sequence[Final], folder: str) -> None:
-        items = Inventory(work, self._run.directory)
-        text, place = template_text(final), self._run.relative(folder)
-        files, numbered = 1 + len(work.others[0]) if work.others else 1, uses_index(final)
-        self._plans.record(self.name, text, place, work.directories(), items, numbered=numbered, files=files)
 
 
 def _close_at_exit(reference: "weakref.ref[MultiProcessHelper]") -> None:

@@ -11,26 +11,26 @@ instance itself dropped, and that nobody has taken since.
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
 from functools import partial
 
-from multiprocesstools.board import DONE, DROPPED, SETTLED, SKIPPED, TRIED, Board
-from multiprocesstools.claims.again import try_again
-from multiprocesstools.claims.assess import assess
+from multiprocesstools.board import DONE, DROPPED, SETTLED, SKIPPED, TRIED
+from multiprocesstools.chunks import Chunks, Propose
 from multiprocesstools.claims.claim import Refusal, end_if_over
-from multiprocesstools.claims.hands import Claim
-from multiprocesstools.claims.noted import Noted
+from multiprocesstools.claims.hands import Claim, How
 from multiprocesstools.claims.peers import Sight
-from multiprocesstools.claims.slots import Files, Listing, Slot
+from multiprocesstools.claims.slots import Files, Slot
 from multiprocesstools.claims.survey import Finding, State
 from multiprocesstools.crew import Crew
-from multiprocesstools.errors import BadArgument, ForkedLoop, ItemNotEntered, TooManyFailures, check_choice
-from multiprocesstools.finals import Folder, WorkList
+from multiprocesstools.errors import ForkedLoop, ItemNotEntered, TooManyFailures
+from multiprocesstools.finals import WorkList
+from multiprocesstools.hints import Hints
 from multiprocesstools.items import Fate, Item
-from multiprocesstools.order import Walk
+from multiprocesstools.options import Options
+from multiprocesstools.order import OPEN, Act
 from multiprocesstools.progress import Progress, Tally
-from multiprocesstools.run import unusable
+from multiprocesstools.scout import Scout
+from multiprocesstools.watch import Counting, Watch
 
 _TICK_SECONDS = 0.1
 _LONGEST_POLL_SECONDS = 3.0
@@ -38,31 +38,17 @@ _LISTING_SHARE = 20
 _STATES = {Fate.DONE: DONE, Fate.LOST: DONE, Fate.SKIPPED: SKIPPED, Fate.DROPPED: DROPPED}
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The arguments of `items` and of the helper that concern a loop."""
-
-    wait: bool = True
-    order: str = "spread"
-    retry_failed: bool = False
-    on_error: str = "continue"
-    stop_after: int | None = 10
-
-    def __post_init__(self) -> None:
-        check_choice("order", self.order, ("spread", "given"))
-        check_choice("on_error", self.on_error, ("continue", "raise"))
-        limit = self.stop_after
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-            raise BadArgument("stop_after", limit, "it must be a whole number, at least 1, or None")
-
-
 class Loop:
     """One call of `items`."""
 
-    def __init__(self, crew: Crew, work: WorkList, options: Options, progress: Progress) -> None:
+    def __init__(
+        self, crew: Crew, work: WorkList, options: Options, progress: Progress, *, hints: Hints, propose: Propose
+    ) -> None:
         self._crew, self._work, self._options, self._progress = crew, work, options, progress
-        self._board = Board(work, self._list, self._assess, crew.rules.beat_seconds)
-        self._next_listing: dict[str, float] = {}
+        self._scout = Scout(crew, work, hints, order=options.order, retry_failed=options.retry_failed)
+        self._board = self._scout.board
+        self._chunks = Chunks(crew, work, self._board, propose)
+        self._counting = Counting(progress.count_seconds)
         self._next_count = 0.0
         self._failures_in_row = 0
         self._doubtful = False
@@ -77,10 +63,13 @@ class Loop:
             crew.guard.signalled = None
         member.at_beat.append(self._count_at_beat)
         try:
-            self._survey()
+            self._scout.survey()
             self._progress.start(self._board.tally())
+            if not self._chunks.are_cut:
+                yield from self._measure()
             yield from self._untried()
             yield from self._rest()
+            self._scout.clear_chunks()
         finally:
             if member.instance.pid == os.getpid():  # not in a forked child, which has inherited the loop
                 member.at_beat.remove(self._count_at_beat)
@@ -88,60 +77,83 @@ class Loop:
                 self._progress.stop(self._final_tally(), self._reason())
                 crew.guard.leave()
 
-    def _survey(self) -> None:
-        """List every directory once: what is done, tried, failed."""
-        for folder in self._board.folders:
-            if self._note_tried(folder, self._board.read_first(folder)):
-                self._note_tried(folder, self._board.read(folder))
-
-    def _note_tried(self, folder: Folder, listing: Listing) -> bool:
-        """Note the states of what was tried. True: something seems to be set aside, which a second look decides."""
-        doubtful, running = False, 0
-        for name, index in self._board.tried(folder, listing):
-            slot, files = Slot(listing.directory, name), listing.items[name]
-            finding = self._board.find(index, slot, files)
-            if finding.state is State.FAILED and self._options.retry_failed:
-                self._retry(slot, finding.attempt)
-            elif finding.state in SETTLED and not self._board.note(index, finding):
-                doubtful = True
-            running += finding.state is State.CLAIMED
-        self._board.running += 0 if doubtful else running
-        return doubtful
-
-    def _retry(self, slot: Slot, attempt: int) -> None:
-        try:
-            try_again(self._crew.member().instance.disk, slot, attempt)
-        except OSError as error:
-            raise unusable(slot.directory, error) from error
+    def _measure(self) -> Iterator[Item]:
+        """Some items one by one, until it is known how large chunks should be."""
+        done, began = 0, time.monotonic()
+        for position in self._chunks.heads():
+            if self._is_over() or self._chunks.decide(done, time.monotonic() - began):
+                break
+            done += yield from self._attempt(position, self._work.slot(position), None, look=False)
+        if not self._is_over() and not self._chunks.are_cut:
+            self._chunks.insist(done, time.monotonic() - began)
 
     def _untried(self) -> Iterator[Item]:
         """The items without any file."""
-        walk = Walk(self._board.states, self._options.order, self._crew.member().instance.record.id)
-        for index in walk:
-            if self._is_over():
-                return
-            if not (yield from self._attempt(index, self._work.slot(index), None, look=False)):
-                walk.met()
-                self._learn(self._work.folder(index))
+        scout = self._scout
+        while not self._is_over() and (step := scout.walk.next()) is not None:
+            if step.act is not Act.TRY:
+                scout.inform(step)
+            elif not (yield from self._first_attempt(step.number)):
+                scout.walk.met()
+
+    def _first_attempt(self, position: int) -> Generator[Item, None, bool]:
+        """At one item, or at all items of its chunk."""
+        slot = self._work.slot(position)
+        if not slot.chunk:
+            return (yield from self._attempt(position, slot, None, look=False))
+        span = self._chunks.span(position)
+        with self._crew.guard.critical():
+            chunk = self._chunks.take(slot, span)
+        if chunk is None:
+            return False
+        try:
+            for other in span:
+                if self._is_over() or chunk.lost or chunk.given_up:
+                    break
+                if self._board.states[other] == OPEN:
+                    yield from self._attempt(other, self._work.slot(other), None, chunk=chunk)
+        finally:
+            self._chunks.leave(chunk, span)
+        return True
 
     def _rest(self) -> Iterator[Item]:
         """What was tried before, as long as there is hope."""
-        poll = _TICK_SECONDS
-        while not self._is_over():
-            claimed_one = False
-            self._board.running = 0
-            for index, slot, files in self._board.unsettled(self._board.folders):
-                if self._is_over():
-                    return
-                if self._is_claimable(index, slot, files):
-                    claimed_one |= yield from self._attempt(index, slot, files)
-            if claimed_one or self._doubtful:
-                poll, self._doubtful = _TICK_SECONDS, False
-                continue
-            if not self._options.wait or not self._board.running:
-                return
-            self._pause(poll)
-            poll = min(2 * poll, max(_TICK_SECONDS, min(_LONGEST_POLL_SECONDS, self._crew.rules.beat_seconds / 4)))
+        board, poll = self._board, _TICK_SECONDS
+        left = {number for number, folder in enumerate(board.folders) if not board.is_settled(folder)}
+        sizes = {number: len(board.folders[number].names) for number in left}
+        watch = Watch(sizes, self._crew.member().instance.record.id, self._crew.rules.beat_seconds)
+        while left and not self._is_over():
+            if self._scout.shares:
+                self._scout.hear()
+                left = {number for number in left if not board.is_settled(board.folders[number])}
+            board.running, claimed_one = 0, False
+            for number in watch.choose(left, self._scout.instances):
+                claimed, hopeful = yield from self._round(number)
+                claimed_one |= claimed
+                if not hopeful:
+                    left.discard(number)
+            if claimed_one:
+                poll = _TICK_SECONDS
+            elif left and self._options.wait:
+                self._pause(watch.pause_seconds(poll, self._scout.instances))
+                poll = min(2 * poll, max(_TICK_SECONDS, min(_LONGEST_POLL_SECONDS, self._crew.rules.beat_seconds / 4)))
+
+    def _round(self, number: int) -> Generator[Item, None, tuple[bool, bool]]:
+        """Look at what is not settled in a directory. Was something claimed, and may more happen there?"""
+        board, folder = self._board, self._board.folders[number]
+        running, self._doubtful, claimed = board.running, False, False
+        for position, slot, files in board.unsettled([folder]):
+            if self._is_over():
+                return claimed, True
+            if self._is_claimable(position, slot, files):
+                claimed |= yield from self._attempt(position, slot, files)
+        if self._doubtful:
+            return True, True  # the next listing decides
+        if claimed or (board.running > running and self._options.wait):
+            return claimed, True
+        if board.is_settled(folder):
+            self._scout.tell_over(number)
+        return False, False
 
     def _is_claimable(self, index: int, slot: Slot, files: Files) -> bool:
         """Is it worth trying an item that was tried before?"""
@@ -196,13 +208,13 @@ class Loop:
     # -- one item
 
     def _attempt(
-        self, index: int, slot: Slot, files: Files | None, *, look: bool = True
+        self, index: int, slot: Slot, files: Files | None, *, look: bool = True, chunk: Claim | None = None
     ) -> Generator[Item, None, bool]:
         """Try to win an item and offer it; whether it was won. However the offer ends, the item is settled then."""
         item, going_on = None, False
         try:
             with self._crew.guard.critical():
-                taken = self._crew.take(slot, files if files and files.highest else None, look=look)
+                taken = self._take(slot, files, look) if chunk is None else self._crew.take_item(chunk, slot)
                 if isinstance(taken, Refusal):
                     self._board.note_refusal(index, taken)
                     return False
@@ -215,12 +227,17 @@ class Loop:
         self._conclude(item, fresh=files is None or taken.attempt == files.last_retry + 1)
         return True
 
+    def _take(self, slot: Slot, files: Files | None, look: bool) -> Claim | Refusal:
+        how = How.DRAFT if self._options.results else How.STAGED
+        return self._crew.take(slot, files if files and files.highest else None, look=look, how=how)
+
     def _item(self, index: int, claim: Claim) -> Item:
         work, number = self._work, self._work.indices[index]
         others = work.others[number] if work.others else ()
         return Item(
             self._crew, claim, work.sources[number], number, others,
-            on_error=self._options.on_error, defer=True, settled=partial(self._settled, index),
+            on_error=self._options.on_error, defer=True, results=self._options.results,
+            settled=partial(self._settled, index),
         )  # fmt: skip
 
     def _conclude(self, item: Item, *, fresh: bool) -> None:
@@ -256,24 +273,7 @@ class Loop:
         if limit is not None and self._failures_in_row >= limit:
             raise TooManyFailures(self._failures_in_row, self._crew.failures[-1].exception) from self._last_error
 
-    # -- asking the disk
-
-    def _list(self, directory: str, names: Callable[[bool], Noted]) -> Listing:
-        try:
-            return self._crew.member().instance.listing(directory, names=names)
-        except OSError as error:
-            raise unusable(directory, error) from error
-
-    def _assess(self, slot: Slot, files: Files) -> Finding:
-        return assess(self._crew.member().instance, slot, files)
-
-    def _learn(self, folder: Folder) -> None:
-        """Somebody was faster: find out what else is done, if the last listing was not a moment ago."""
-        began = time.monotonic()
-        if began >= self._next_listing.get(folder.path, 0.0):
-            self._board.read(folder)
-            spent = time.monotonic() - began
-            self._next_listing[folder.path] = time.monotonic() + max(0.2, _LISTING_SHARE * spent)
+    # -- counting
 
     def _count_at_beat(self) -> None:
         self._count()
@@ -285,9 +285,8 @@ class Loop:
         if self._progress.count_seconds == float("inf") or (began < self._next_count and not now):
             return
         instance, raw = self._crew.latest_member.instance, self._crew.run.raw
-        for folder in self._board.folders:
-            if not self._board.is_over(folder):
-                self._board.learn(folder, instance.listing(folder.path, raw, self._board.names(folder)))
+        for folder in self._counting.choose(self._board.open_folders(), self._scout.instances):
+            self._board.learn(folder, instance.listing(folder.path, raw, self._board.names(folder)))
         spent = time.monotonic() - began
         self._next_count = time.monotonic() + max(self._progress.count_seconds, 50 * spent)
 

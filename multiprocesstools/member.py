@@ -45,6 +45,7 @@ class Member:
         self._old_stop = run.stop_token(self._home)
         self.stop_requested = False
         self.at_beat: list[Callable[[], None]] = []
+        self.at_leave: list[Callable[[], None]] = []
         self.journal.add("started", pid=own.identity.pid, name=own.name, number=own.number, id=own.id)
         self._complained = False
         self._see_to_the_pace()
@@ -74,6 +75,8 @@ class Member:
         """End the membership; what could not be settled is left for others to see."""
         self._heart.stop()
         self._stop_pacemaker()
+        for duty in self.at_leave:
+            duty()
         self.instance.leave()
         self._home.close()
         self.journal.add("ended")

@@ -5,6 +5,7 @@ Guarantee: whatever is wrong with the sources, the template or the list is said 
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from multiprocesstools.crew import Crew
@@ -12,11 +13,15 @@ from multiprocesstools.cut import Cut, head_of
 from multiprocesstools.directories import Directories
 from multiprocesstools.errors import BadArgument
 from multiprocesstools.finals import WorkList, template_text, uses_index, work_list
+from multiprocesstools.hints import Hints
 from multiprocesstools.inventory import Inventory
 from multiprocesstools.items import Item
-from multiprocesstools.loop import Loop, Options
+from multiprocesstools.loop import Loop
 from multiprocesstools.naming import Final
-from multiprocesstools.plans import Plan, Plans
+from multiprocesstools.options import Options
+from multiprocesstools.order import FEW_FOLDERS
+from multiprocesstools.plan import Plan
+from multiprocesstools.plans import Plans
 from multiprocesstools.progress import Listener, Voice, choose
 from multiprocesstools.text import shown
 
@@ -36,7 +41,11 @@ def open_loop(
     for path in work.directories():
         directories.make_ready(path)
     show = choose(progress, voice, crew.name, shown(crew.run.directory))
-    return iter(Loop(crew, work, options, show, lambda items: plans.propose(plan, items)))
+    hints = Hints(crew.run, plan.key)
+    if len(work.folders) >= FEW_FOLDERS:
+        member = crew.member()
+        member.at_leave.append(lambda: hints.leave(member.instance.record.file_name))
+    return iter(Loop(crew, work, options, show, hints=hints, propose=partial(plans.propose, plan)))
 
 
 def _record(

@@ -3,7 +3,10 @@
 import json
 import os
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from multiprocesstools.run import Run
 
 FORMAT = 1
 _HIGHEST_NUMBER = 2**53
@@ -29,6 +32,10 @@ class Plan:
     files: int = 1
     chunk: int = 1
     head: int = 0
+
+    def place_of(self, directory: str, run: "Run") -> int:
+        """Which of the directories of the plan this one is; -1 for another one."""
+        return next((i for i, folder in enumerate(self.directories) if run.absolute(folder) == directory), -1)
 
     @property
     def is_open(self) -> bool:

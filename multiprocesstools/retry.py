@@ -5,6 +5,7 @@ import difflib
 from multiprocesstools.claims.again import try_again
 from multiprocesstools.claims.slots import Slot
 from multiprocesstools.errors import UnknownItem
+from multiprocesstools.hints import not_over
 from multiprocesstools.run import Run
 from multiprocesstools.snapshot import ItemStatus, take_snapshot
 
@@ -18,9 +19,14 @@ def retry(run: Run, names: tuple[str, ...] = ()) -> list[str]:
     """
     snapshot = take_snapshot(run)
     chosen = [_find(name, snapshot.of(*_RETRIED)) for name in names] if names else snapshot.of("failed")
+    slots: dict[str, list[tuple[Slot, int]]] = {}
     for item in chosen:
         directory, _, name = run.absolute(item.item).rpartition("/")
-        try_again(run.disk, Slot(directory, name), item.attempt)
+        slots.setdefault(directory, []).append((Slot(directory, name), item.attempt))
+    for directory, failed in slots.items():
+        with not_over(run, directory):
+            for slot, attempt in failed:
+                try_again(run.disk, slot, attempt)
     return [item.item for item in chosen]
 
 

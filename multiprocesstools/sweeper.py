@@ -13,6 +13,7 @@ from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.instance import Instance, Rules
 from multiprocesstools.claims.record import Record
 from multiprocesstools.claims.sweep import Report, Waiting, sweep
+from multiprocesstools.hints import folders_of_hints, forlorn
 from multiprocesstools.journal import read_journal
 from multiprocesstools.member import Member
 from multiprocesstools.plans import Plans
@@ -79,9 +80,22 @@ def _pass(run: Run, me: Instance, *, force: bool = False, dry_run: bool = False)
     directories, parts = plans.directories(), plans.directories_of_parts()
     placeholders = _placeholders(run, directories) if plans.any_in_place() else set()
     report = sweep(me, run.instances, directories, placeholders=placeholders, parts=parts, force=force, dry_run=dry_run)
+    _sweep_hints(run, report, dry_run=dry_run)
     own = [directory for directory in (run.home, run.plans, run.directory) if directory not in directories]
     _sweep_private(run, own, report, force=force, dry_run=dry_run)
     return report
+
+
+def _sweep_hints(run: Run, report: Report, *, dry_run: bool) -> None:
+    """Hints go when the record of their instance has gone."""
+    for place in folders_of_hints(run):
+        try:
+            for path in forlorn(run, place):
+                if not dry_run:
+                    run.disk.unlink(path)
+                report.removed.append(path)
+        except OSError as error:
+            report.unreadable.append(f"{place}: {error.strerror}")
 
 
 def _sweep_private(run: Run, directories: Iterable[str], report: Report, *, force: bool, dry_run: bool) -> None:

@@ -29,7 +29,7 @@ def words(text: str) -> set[str]:
 
 
 LIBRARY_OF_AN_IMPORT = words("""
-    ast atexit collections contextlib copy copyreg dataclasses dis enum errno functools heapq importlib inspect
+    array ast atexit collections contextlib copy copyreg dataclasses dis enum errno functools heapq importlib inspect
     itertools json keyword linecache math opcode operator queue re reprlib resource shlex signal string threading
     token tokenize types typing warnings weakref zlib
 """)
@@ -37,13 +37,14 @@ LIBRARY_OF_A_LOOP = LIBRARY_OF_AN_IMPORT | words("""
     bisect encodings fnmatch glob grp hashlib ipaddress logging ntpath pathlib pwd random textwrap traceback urllib
 """)
 ROOMS_OF_AN_IMPORT = words("""
-    claims claims.assess claims.claim claims.disk claims.ended claims.hands claims.held claims.identity
-    claims.instance claims.pace claims.peers claims.publish claims.record claims.slots claims.steady
-    claims.survey claims.whole clock crew digest directories errors finals heart helper journal member plans
-    run signals text
+    agreement claims claims.assess claims.chunk claims.claim claims.disk claims.ended claims.hands claims.held
+    claims.identity claims.instance claims.noted claims.pace claims.peers claims.posix claims.publish claims.record
+    claims.slots claims.steady claims.survey claims.whole clock crew cut digest directories errors heart helper journal
+    member plan plans run signals
 """)
 ROOMS_OF_A_LOOP = ROOMS_OF_AN_IMPORT | words("""
-    board claims.again claims.direct claims.probe inplace items logs loop order progress
+    board chunks claims.again claims.direct claims.probe finals hints inplace inventory items logs loop naming opening
+    options order progress results scout text watch
 """)
 
 STARTS = 9

@@ -1,0 +1,52 @@
+"""What is watched, and listed for a bar, while others work."""
+
+from multiprocesstools.finals import Folder
+from multiprocesstools.order import FEW_FOLDERS
+from multiprocesstools.watch import Counting, Watch
+
+BEAT = 20.0
+
+
+def watch(folders: int, size: int = 3900, seed: str = "a") -> Watch:
+    return Watch(dict.fromkeys(range(folders), size), seed, BEAT)
+
+
+def test_a_few_directories_are_all_watched_and_as_often_as_wanted() -> None:
+    watching = watch(3, size=30)
+    assert sorted(watching.choose(range(3), 4)) == [0, 1, 2]
+    assert watching.pause_seconds(0.1, 4) == 0.1
+
+
+def test_what_is_watched_is_watched_until_it_is_over() -> None:
+    watching, left = watch(256), set(range(256))
+    first = watching.choose(left, 8)
+    assert 1 < len(first) < 256 and watching.choose(left, 8) == first
+    left.discard(first[0])
+    then = watching.choose(left, 8)
+    assert then[: len(first) - 1] == first[1:] and first[0] not in then
+
+
+def test_hundreds_watch_one_directory_each_not_all_the_same_and_never_seldom() -> None:
+    chosen = set()
+    for number in range(512):
+        watching = watch(256, seed=str(number))
+        (folder,) = watching.choose(range(256), 512)
+        chosen.add(folder)
+        assert BEAT <= watching.pause_seconds(0.1, 512) <= 2 * BEAT, "silence is counted in rounds two beats apart"
+    assert len(chosen) > 150
+
+
+def test_the_server_is_asked_for_some_hundred_operations_a_second_by_all() -> None:
+    for instances in (1, 8, 64, 256):
+        watching = watch(256)
+        watching.choose(range(256), instances)
+        assert instances * watching.cost() / watching.pause_seconds(3.0, instances) <= 600
+
+
+def test_for_a_bar_few_directories_are_all_counted_and_many_in_turn() -> None:
+    many = [Folder(f"/{number}", 0, ["x"] * 600) for number in range(100)]
+    assert Counting(2.0).choose(many[: FEW_FOLDERS - 1], 1000) == many[: FEW_FOLDERS - 1]
+    counting = Counting(2.0)
+    one, two = counting.choose(many, 1), counting.choose(many, 1)
+    assert one and two and not set(map(id, one)) & set(map(id, two))
+    assert Counting(2.0).choose(many, 1000) == []
