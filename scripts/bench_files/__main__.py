@@ -1,0 +1,165 @@
+"""Measures the package against floors and peers, prints the tables and saves them.
+
+    python -m scripts.bench_files [--short] [--only PART ...] [--rounds N] [--save FILE]
+
+The short form needs neither root nor peers: the package against its floors, with one and two processes.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts.bench_files import calls, contestants, machine, million, nodes, places, startup
+from scripts.bench_files.job import Contestant
+from scripts.bench_files.measure import Campaign, Series
+from scripts.bench_files.table import Table, scaling, throughput
+
+PARTS = {
+    "disk": "items on a local journalled disk",
+    "tmpfs": "items in memory",
+    "nfs": "items on NFS v4.2",
+    "nfs4": "remote calls of an item, one and four nodes on one list, NFS v4.2 and v3",
+    "million": "a run of a million items of which 999,000 are done",
+    "startup": "importing the package and the command",
+}
+SHORT_PARTS = ("disk", "tmpfs")
+_HOW = (
+    "No-op items, each of which writes one small file. Medians of {rounds} interleaved rounds; ratios are those of one "
+    "round. Changes (create, link, unlink, rename …), looks (stat …), opens, syncs (fsync) and other calls (reads, "
+    "writes, listings, locks) of an item are counted by strace in runs of their own."
+)
+
+
+def main() -> int:
+    options = _parse()
+    began = time.time()
+    wanted = options.only or (SHORT_PARTS if options.short else tuple(PARTS))
+    rounds = options.rounds or (3 if options.short else 5)
+    facts = machine.facts()
+    tables = []
+    for part in wanted:
+        print(f"{part}: {PARTS[part]} ...", file=sys.stderr, flush=True)
+        part_began = time.monotonic()
+        tables += _run(part, rounds, options.short)
+        print(f"\r\033[K{part}: {time.monotonic() - part_began:.0f} s", file=sys.stderr, flush=True)
+    taking_part = list(contestants.own() if options.short else contestants.everybody())
+    report = _heading(wanted, facts, machine.versions(taking_part), began) + "\n".join(t.markdown() for t in tables)
+    print(report)
+    if options.save or not options.short:
+        _save(options.save or _default_file(began, options), report, tables, facts, rounds)
+    ours = [row for table in tables for row in table.data if _is_ours(row)]
+    return 1 if any(row.get("lost") or row.get("twice") for row in ours) else 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--short", action="store_true", help="40 seconds, without root and without peers")
+    parser.add_argument(
+        "--only", action="append", choices=PARTS, metavar="PART", help=f"one of {', '.join(PARTS)}; may be repeated"
+    )
+    parser.add_argument("--rounds", type=int, help="how often everything is measured (5)")
+    parser.add_argument(
+        "--save", metavar="FILE", type=Path, help="where the tables go; a .json beside it has all figures"
+    )
+    options = parser.parse_args()
+    if options.rounds is not None and options.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    return options
+
+
+def _run(part: str, rounds: int, short: bool) -> list[Table]:
+    root = Path.cwd()
+    match part:
+        case "disk":
+            return _items(places.local_disk(root, own_filesystem=not short), rounds, short)
+        case "tmpfs":
+            place = places.memory_disk(root)
+            return _items(place, rounds, short) if place else [_unavailable("tmpfs", "there is no /dev/shm")]
+        case "million":
+            return million.run(root, rounds)
+        case "startup":
+            return startup.run(rounds)
+    if reason := places.why_no_nfs():
+        return [_unavailable(PARTS[part], reason)]
+    if part == "nfs4":
+        return nodes.run(rounds)
+    return _items(places.NfsShare("4.2"), rounds, short)
+
+
+def _items(place: Any, rounds: int, short: bool) -> list[Table]:
+    """The tables of one place, one for each number of processes."""
+    rows: tuple[Contestant, ...] = contestants.own() if short else contestants.everybody()
+    series: dict[int, list[Series]] = {}
+    campaign = Campaign(place, rounds, 0.25 if short else 1.0)
+    tables = []
+    with place:
+        for processes in (1, 2) if short else (1, 2, 8):
+            series[processes] = campaign.measure(rows, processes)
+            counted = {} if place.nodes > 1 or (short and processes > 1) else _count(series[processes], processes)
+            heading = f"{place.name}, {processes} process{'es' * (processes > 1)}"
+            explains = f"{place.describes[0].upper()}{place.describes[1:]}. " + _HOW.format(rounds=rounds)
+            tables.append(throughput(heading, explains, series[processes], counted, remote=place.nodes > 1))
+    explains = "Items/s over those of one process in the round of the same number."
+    return [*tables, scaling(f"{place.name}: how the rate grows with the processes", explains, series)]
+
+
+_counted: dict[tuple[str, int], calls.Calls] = {}
+
+
+def _count(series: Sequence[Series], processes: int) -> dict[str, calls.Calls]:
+    """Calls of an item, which are the same on every local filesystem, so each is counted once."""
+    if reason := calls.why_not():
+        print(f"calls are not counted: {reason}", file=sys.stderr)
+        return {}
+    found = {}
+    for one in series:
+        key = (one.contestant.key, processes)
+        if key not in _counted and not one.reason:
+            try:
+                _counted[key] = calls.count_calls(one.contestant, processes, Path.cwd())
+            except places.BenchError as error:
+                print(f"{one.contestant.label}: calls are not counted: {error}", file=sys.stderr)
+        if key in _counted:
+            found[one.contestant.key] = _counted[key]
+    return found
+
+
+def _unavailable(what: str, reason: str) -> Table:
+    return Table(what, f"Not available: {reason}.", ["what", "reason"], [[what, f"not available: {reason}"]])
+
+
+def _is_ours(row: dict[str, Any]) -> bool:
+    return str(row.get("contestant", "")).startswith("ours")
+
+
+def _heading(wanted: Sequence[str], facts: dict[str, str], versions: dict[str, str], began: float) -> str:
+    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(began))
+    seconds = time.time() - began
+    command = " ".join(["scripts/bench", *sys.argv[1:]])
+    lines = [f"## {command}", "", f"{when}, {seconds / 60:.0f} minutes; parts: {', '.join(wanted)}.", ""]
+    lines += [f"- {name}: {value}" for name, value in facts.items()]
+    lines += [f"- versions: {', '.join(f'{name} {value}' for name, value in versions.items())}", "", ""]
+    return "\n".join(lines)
+
+
+def _default_file(began: float, options: argparse.Namespace) -> Path:
+    parts = "-".join(options.only) if options.only else "all"
+    name = f"{time.strftime('%Y-%m-%d', time.gmtime(began))}-{parts}.md"
+    return places.CHECKOUT / "scripts" / "bench-results" / name
+
+
+def _save(file: Path, report: str, tables: list[Table], facts: dict[str, str], rounds: int) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(report, encoding="utf-8")
+    data = {"command": sys.argv[1:], "machine": facts, "rounds": rounds, "tables": [vars(table) for table in tables]}
+    file.with_suffix(".json").write_text(json.dumps(data, indent=1, default=str) + "\n", encoding="utf-8")
+    print(f"saved as {os.path.relpath(file)} and {file.with_suffix('.json').name}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
