@@ -11,12 +11,13 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from scripts.bench_files import calls, contestants, machine, million, nodes, places, startup
 from scripts.bench_files.job import Contestant
-from scripts.bench_files.measure import Campaign, Series
+from scripts.bench_files.measure import Campaign, Series, say
 from scripts.bench_files.table import Table, scaling, throughput
 
 PARTS = {
@@ -28,31 +29,31 @@ PARTS = {
     "startup": "importing the package and the command",
 }
 SHORT_PARTS = ("disk", "tmpfs")
-_HOW = (
-    "No-op items, each of which writes one small file. Medians of {rounds} interleaved rounds; ratios are those of one "
-    "round. Changes (create, link, unlink, rename …), looks (stat …), opens, syncs (fsync) and other calls (reads, "
-    "writes, listings, locks) of an item are counted by strace in runs of their own."
-)
+_HOW = """\
+Contestants run in turn, {rounds} rounds; figures are medians, ratios are those of one round. No-op items: each writes one
+small file. The ratios are times of an item, by the wall and by the processor, over those of the floor named behind them.
+Changes (create, link, unlink, rename ...), looks (stat ...), opens, syncs (fsync) and other calls (reads, writes,
+listings, locks) of an item are counted by strace in runs of their own. Lost: outputs that are missing or incomplete;
+twice: items worked on again; both of all rounds."""
 
 
 def main() -> int:
     options = _parse()
-    began = time.time()
+    began, facts = time.time(), machine.facts()
     wanted = options.only or (SHORT_PARTS if options.short else tuple(PARTS))
-    rounds = options.rounds or (3 if options.short else 5)
-    facts = machine.facts()
+    bench = Bench(Path.cwd(), options.rounds or (3 if options.short else 5), options.short)
     tables = []
     for part in wanted:
         print(f"{part}: {PARTS[part]} ...", file=sys.stderr, flush=True)
         part_began = time.monotonic()
-        tables += _run(part, rounds, options.short)
-        print(f"\r\033[K{part}: {time.monotonic() - part_began:.0f} s", file=sys.stderr, flush=True)
-    taking_part = list(contestants.own() if options.short else contestants.everybody())
-    report = _heading(wanted, facts, machine.versions(taking_part), began) + "\n".join(t.markdown() for t in tables)
+        tables += bench.run(part)
+        say("")
+        print(f"{part}: {time.monotonic() - part_began:.0f} s", file=sys.stderr, flush=True)
+    report = _heading(wanted, facts, bench, began) + "\n".join(table.markdown() for table in tables)
     print(report)
     if options.save or not options.short:
-        _save(options.save or _default_file(began, options), report, tables, facts, rounds)
-    ours = [row for table in tables for row in table.data if _is_ours(row)]
+        _save(options.save or _default_file(began, options), report, tables, facts, bench.rounds)
+    ours = [row for table in tables for row in table.data if str(row.get("contestant", "")).startswith("ours")]
     return 1 if any(row.get("lost") or row.get("twice") for row in ours) else 0
 
 
@@ -72,78 +73,80 @@ def _parse() -> argparse.Namespace:
     return options
 
 
-def _run(part: str, rounds: int, short: bool) -> list[Table]:
-    root = Path.cwd()
-    match part:
-        case "disk":
-            return _items(places.local_disk(root, own_filesystem=not short), rounds, short)
-        case "tmpfs":
-            place = places.memory_disk(root)
-            return _items(place, rounds, short) if place else [_unavailable("tmpfs", "there is no /dev/shm")]
-        case "million":
-            return million.run(root, rounds)
-        case "startup":
-            return startup.run(rounds)
-    if reason := places.why_no_nfs():
-        return [_unavailable(PARTS[part], reason)]
-    if part == "nfs4":
-        return nodes.run(rounds)
-    return _items(places.NfsShare("4.2"), rounds, short)
+@dataclass
+class Bench:
+    """What is measured, and how often. `counted`: the calls of an item, the same on every local filesystem."""
 
+    root: Path
+    rounds: int
+    short: bool
+    counted: dict[tuple[str, int], calls.Calls] = field(default_factory=dict)
 
-def _items(place: Any, rounds: int, short: bool) -> list[Table]:
-    """The tables of one place, one for each number of processes."""
-    rows: tuple[Contestant, ...] = contestants.own() if short else contestants.everybody()
-    series: dict[int, list[Series]] = {}
-    campaign = Campaign(place, rounds, 0.25 if short else 1.0)
-    tables = []
-    with place:
-        for processes in (1, 2) if short else (1, 2, 8):
-            series[processes] = campaign.measure(rows, processes)
-            counted = {} if place.nodes > 1 or (short and processes > 1) else _count(series[processes], processes)
-            heading = f"{place.name}, {processes} process{'es' * (processes > 1)}"
-            explains = f"{place.describes[0].upper()}{place.describes[1:]}. " + _HOW.format(rounds=rounds)
-            tables.append(throughput(heading, explains, series[processes], counted, remote=place.nodes > 1))
-    explains = "Items/s over those of one process in the round of the same number."
-    return [*tables, scaling(f"{place.name}: how the rate grows with the processes", explains, series)]
+    @property
+    def contestants(self) -> tuple[Contestant, ...]:
+        return contestants.own() if self.short else contestants.everybody()
 
+    def run(self, part: str) -> list[Table]:
+        match part:
+            case "disk":
+                return self._items(places.local_disk(self.root, own_filesystem=not self.short))
+            case "tmpfs":
+                place = places.memory_disk()
+                return self._items(place) if place else [_unavailable("tmpfs", "there is no /dev/shm")]
+            case "million":
+                return million.run(self.root, self.rounds)
+            case "startup":
+                return startup.run(self.rounds)
+        if reason := places.why_no_nfs():
+            return [_unavailable(PARTS[part], reason)]
+        return nodes.run(self.rounds) if part == "nfs4" else self._items(places.NfsShare("4.2"))
 
-_counted: dict[tuple[str, int], calls.Calls] = {}
+    def _items(self, place: Any) -> list[Table]:
+        """The tables of one place, one for each number of processes."""
+        campaign = Campaign(place, self.rounds, 0.25 if self.short else 1.0)
+        series: dict[int, list[Series]] = {}
+        tables = []
+        with place:
+            for processes in (1, 2) if self.short else (1, 2, 8):
+                series[processes] = campaign.measure(self.contestants, processes)
+                heading = f"{place.name}, {processes} process{'es' * (processes > 1)}"
+                explains = f"{place.describes[0].upper()}{place.describes[1:]}."
+                is_remote = place.nodes > 1
+                counted = (
+                    {} if is_remote or (self.short and processes > 1) else self._count(series[processes], processes)
+                )
+                tables.append(throughput(heading, explains, series[processes], counted, remote=is_remote))
+        explains = "Items/s over those of one process in the round of the same number."
+        return [*tables, scaling(f"{place.name}: how the rate grows with the processes", explains, series)]
 
-
-def _count(series: Sequence[Series], processes: int) -> dict[str, calls.Calls]:
-    """Calls of an item, which are the same on every local filesystem, so each is counted once."""
-    if reason := calls.why_not():
-        print(f"calls are not counted: {reason}", file=sys.stderr)
-        return {}
-    found = {}
-    for one in series:
-        key = (one.contestant.key, processes)
-        if key not in _counted and not one.reason:
-            try:
-                _counted[key] = calls.count_calls(one.contestant, processes, Path.cwd())
-            except places.BenchError as error:
-                print(f"{one.contestant.label}: calls are not counted: {error}", file=sys.stderr)
-        if key in _counted:
-            found[one.contestant.key] = _counted[key]
-    return found
+    def _count(self, series: Sequence[Series], processes: int) -> dict[str, calls.Calls]:
+        if reason := calls.why_not():
+            print(f"calls are not counted: {reason}", file=sys.stderr)
+            return {}
+        for one in series:
+            key = (one.contestant.key, processes)
+            if key not in self.counted and not one.reason:
+                say(f"calls of an item, {processes} processes: {one.contestant.label}")
+                try:
+                    self.counted[key] = calls.count_calls(one.contestant, processes, places.quick_root(self.root))
+                except places.BenchError as error:
+                    print(f"{one.contestant.label}: calls are not counted: {error}", file=sys.stderr)
+        return {key: counted for (key, number), counted in self.counted.items() if number == processes}
 
 
 def _unavailable(what: str, reason: str) -> Table:
     return Table(what, f"Not available: {reason}.", ["what", "reason"], [[what, f"not available: {reason}"]])
 
 
-def _is_ours(row: dict[str, Any]) -> bool:
-    return str(row.get("contestant", "")).startswith("ours")
-
-
-def _heading(wanted: Sequence[str], facts: dict[str, str], versions: dict[str, str], began: float) -> str:
+def _heading(wanted: Sequence[str], facts: dict[str, str], bench: Bench, began: float) -> str:
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(began))
     seconds = time.time() - began
     command = " ".join(["scripts/bench", *sys.argv[1:]])
     lines = [f"## {command}", "", f"{when}, {seconds / 60:.0f} minutes; parts: {', '.join(wanted)}.", ""]
     lines += [f"- {name}: {value}" for name, value in facts.items()]
-    lines += [f"- versions: {', '.join(f'{name} {value}' for name, value in versions.items())}", "", ""]
+    versions = machine.versions(bench.contestants)
+    lines += [f"- versions: {', '.join(f'{name} {value}' for name, value in versions.items())}", ""]
+    lines += [_HOW.format(rounds=bench.rounds), "", ""]
     return "\n".join(lines)
 
 

@@ -11,11 +11,11 @@ from scripts.bench_files.job import CONTENT, Contestant, Job
 
 LESS = "no journal, no sign of life, no recovery"
 CONTESTANTS = (
-    Contestant("floor", "floor: bare loop", "floors", "floor", {"kind": "link"}, remark=LESS),
-    Contestant("floor-sync", "floor with fsync", "floors", "floor-sync", {"kind": "link", "sync": True}, remark=LESS),
-    Contestant("result", "floor: result in the claim", "floors", "result", {"kind": "result"}, remark=LESS),
+    Contestant("floor", "floor", "floors", "floor", {"kind": "link"}, remark=LESS),
+    Contestant("floor-sync", "floor, fsync", "floors", "floor-sync", {"kind": "link", "sync": True}, remark=LESS),
+    Contestant("result", "floor, result in the claim", "floors", "result", {"kind": "result"}, remark=LESS),
     Contestant(
-        "result-sync", "floor: result in the claim, fsync", "floors", "result-sync", {"kind": "result", "sync": True},
+        "result-sync", "floor, result in the claim, fsync", "floors", "result-sync", {"kind": "result", "sync": True},
         remark=LESS,
     ),
 )  # fmt: skip

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from scripts.bench_files.job import Contestant
@@ -21,7 +22,7 @@ def facts() -> dict[str, str]:
     }
 
 
-def versions(contestants: list[Contestant]) -> dict[str, str]:
+def versions(contestants: Iterable[Contestant]) -> dict[str, str]:
     """Of every distribution that takes part and is installed, and of the programs."""
     found = {"multiprocesstools": _described() or importlib.metadata.version("multiprocesstools")}
     for contestant in contestants:
@@ -32,7 +33,8 @@ def versions(contestants: list[Contestant]) -> dict[str, str]:
             except importlib.metadata.PackageNotFoundError:
                 found[name] = "not installed"
     for program, option in (("parallel", "--version"), ("strace", "--version")):
-        found[program] = _said(program, option).partition("\n")[0] or "not installed"
+        said = _said(program, option).partition("\n")[0]
+        found[program] = said.rpartition(" ")[2] or "not installed"
     return found
 
 

@@ -6,7 +6,6 @@ of one round. Condition: what disturbs the machine lasts longer than a round, or
 
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -153,4 +152,4 @@ def _work(runners: list[Runner], contestant: Contestant, job: dict[str, Any], pr
 def say(text: str) -> None:
     """Tell where it is, on one line of a terminal."""
     if sys.stderr.isatty():
-        print(f"\r\033[K{time.strftime('%H:%M:%S')} {text}"[:150], end="", file=sys.stderr, flush=True)
+        print(f"\r\033[K{text}"[:150], end="", file=sys.stderr, flush=True)

@@ -22,10 +22,8 @@ from scripts.bench_files import starts
 from scripts.bench_files.places import CHECKOUT, filesystem_of, mount_image, why_no_image
 from scripts.bench_files.table import Table, times
 
-ITEMS, LEFT = 1_000_000, 1_000
 SMALL = 10_000
-LEFT_OVER = 900
-EVENTS, _JOURNALS = 1_000_000, 8
+_JOURNALS = 8
 _IMAGE_BYTES, _INODES = 8 << 30, 1_200_000
 _FOLDERS = (256, 1)
 _EVENT = (
@@ -44,8 +42,11 @@ class Sizes:
     events: int
 
 
+LONG = Sizes(1_000_000, 1_000, 900, 1_000_000)
+
+
 @dataclass(frozen=True)
-class _List:
+class Large:
     """A run directory with its list."""
 
     run: Path
@@ -73,15 +74,14 @@ class Figures:
         return f"{values[len(values) // 2]:,.0f} {unit}" if values else ""
 
 
-def run(root: Path, rounds: int, items: int = ITEMS, left: int = LEFT, events: int = EVENTS) -> list[Table]:
+def run(root: Path, rounds: int, sizes: Sizes = LONG) -> list[Table]:
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=root) as folder, ExitStack() as stack:
         reason = why_no_image(root)
         place = mount_image(Path(folder), stack, _IMAGE_BYTES, _INODES) if not reason else folder
         own = f"the working directory's {filesystem_of(root)} ({reason})"
         disk = own if reason else "a fresh ext4 with a journal"
-        sizes = Sizes(items, left, min(LEFT_OVER, left), events)
         tables = [_large_run(Path(place), folders, rounds, sizes) for folders in _FOLDERS]
-        tables.append(_journals(Path(place), rounds, events))
+        tables.append(_journals(Path(place), rounds, sizes.events))
     for table in tables:
         table.explains += f" On {disk}."
     return tables
@@ -91,11 +91,11 @@ def run(root: Path, rounds: int, items: int = ITEMS, left: int = LEFT, events: i
 
 
 def _large_run(place: Path, folders: int, rounds: int, sizes: Sizes) -> Table:
-    large = _List(place / f"large-{folders}", folders, sizes.items)
-    small = _List(place / f"small-{folders}", folders, SMALL)
+    large = Large(place / f"large-{folders}", folders, sizes.items)
+    small = Large(place / f"small-{folders}", folders, SMALL)
     for one in (large, small):
-        make_done(one.run, folders, one.items, one.items - sizes.left)
-    _child("helper", small)
+        make_done(one, one.items - sizes.left)
+    child("helper", small)
     figures = Figures()
     for _ in range(rounds):
         _start_round(figures, large)
@@ -120,36 +120,36 @@ def _bases(left_over: int) -> dict[str, str]:
     return bases
 
 
-def make_done(run: Path, folders: int, items: int, done: int) -> None:
+def make_done(one: Large, done: int) -> None:
     """The outputs of the first `done` items, empty: only their names count here."""
-    pattern, out = starts.template(folders), f"{run}/out"
+    pattern, out = starts.template(one.folders), f"{one.run}/out"
     os.makedirs(out)
-    for number in range(folders if folders > 1 else 0):
+    for number in range(one.folders if one.folders > 1 else 0):
         os.mkdir(f"{out}/plate{number:03d}")
-    for source in starts.sources(items, folders)[:done]:
+    for source in starts.sources(one.items, one.folders)[:done]:
         os.close(os.open(f"{out}/{starts.final(source, pattern)}", os.O_CREAT | os.O_WRONLY))
 
 
-def _start_round(figures: Figures, large: _List) -> None:
+def _start_round(figures: Figures, large: Large) -> None:
     for private in (".multiprocesstools", "multiprocesstools_logs"):
         shutil.rmtree(large.run / private, ignore_errors=True)
     for name, what in (("floor", "floor"), ("first start, writes the plan", "helper"), ("later start", "helper")):
-        said = _child(what, large)
+        said = child(what, large)
         figures.add(name, said["seconds"], said["bytes_per_item"])
 
 
-def _status_round(figures: Figures, large: _List, small: _List) -> None:
-    _, least = _command("status", small.run)
-    seconds, peak = _command("status", large.run)
+def _status_round(figures: Figures, large: Large, small: Large) -> None:
+    _, least = command("status", small.run)
+    seconds, peak = command("status", large.run)
     figures.add("mpt status", seconds, (peak - least) / large.items)
 
 
-def _cleanup_round(figures: Figures, one: _List, left_over: int, suffix: str) -> None:
-    _command("cleanup", one.run, "--no-wait")
-    seconds, _ = _command("cleanup", one.run, "--no-wait")
+def _cleanup_round(figures: Figures, one: Large, left_over: int, suffix: str) -> None:
+    command("cleanup", one.run, "--no-wait")
+    seconds, _ = command("cleanup", one.run, "--no-wait")
     figures.add(f"mpt cleanup, nothing left over{suffix}", seconds)
-    _child("plant", one, left_over)
-    seconds, _ = _command("cleanup", one.run, "--no-wait")
+    child("plant", one, left_over)
+    seconds, _ = command("cleanup", one.run, "--no-wait")
     figures.add(f"mpt cleanup, {left_over} left over{suffix}", seconds)
 
 
@@ -159,15 +159,16 @@ def _cleanup_round(figures: Figures, one: _List, left_over: int, suffix: str) ->
 def _journals(place: Path, rounds: int, events: int) -> Table:
     without, full = place / "without", place / "full"
     for directory in (without, full):
-        make_done(directory, 1, SMALL, SMALL - 1)
-        _child("helper", _List(directory, 1, SMALL))
+        one = Large(directory, 1, SMALL)
+        make_done(one, SMALL - 1)
+        child("helper", one)
     paths = write_journals(full / "multiprocesstools_logs", events)
     figures = Figures()
     for _ in range(rounds):
-        seconds, least = _command("status", without)
+        seconds, least = command("status", without)
         figures.add("mpt status without them", seconds)
         figures.add("floor: parse every line", _parse_lines(paths))
-        seconds, peak = _command("status", full)
+        seconds, peak = command("status", full)
         figures.add("mpt status", seconds, (peak - least) / 2**20)
     for directory in (without, full):
         shutil.rmtree(directory)
@@ -203,7 +204,7 @@ def _parse_lines(paths: list[Path]) -> float:
     return time.monotonic() - began
 
 
-def _child(what: str, one: _List, *more: int) -> dict[str, float]:
+def child(what: str, one: Large, *more: int) -> dict[str, float]:
     numbers = map(str, (one.folders, one.items, *more))
     command = [sys.executable, "-m", "scripts.bench_files.starts", what, str(one.run), *numbers]
     environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
@@ -214,7 +215,7 @@ def _child(what: str, one: _List, *more: int) -> dict[str, float]:
     return said
 
 
-def _command(name: str, run: Path, *options: str) -> tuple[float, float]:
+def command(name: str, run: Path, *options: str) -> tuple[float, float]:
     """Seconds and the highest memory of a command of the package; it may say that something is unfinished."""
     command = [sys.executable, "-m", "multiprocesstools", name, str(run), *options]
     began = time.monotonic()

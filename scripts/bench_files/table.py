@@ -48,7 +48,7 @@ def throughput(
 ) -> Table:
     """Items per second against the floor; with the calls of an item, or on NFS the remote calls."""
     counts = ["RPCs/item"] if remote else ["changes", "looks", "opens", "syncs", "other"]
-    columns = ["contestant", "items/s", "spread", "wall/floor", "CPU/floor", *counts, "lost", "twice", "remark"]
+    columns = ["contestant", "items/s", "spread", "wall ratio", "CPU ratio", "over", *counts, "lost", "twice", "remark"]
     floors = {one.contestant.key: one for one in series}
     rows = [[one.contestant.label, *_row(one, floors, calls, remote, len(columns) - 3), _remark(one)] for one in series]
     return Table(heading, explains, columns, rows, [_data(one, floors, calls) for one in series])
@@ -62,16 +62,15 @@ def _row(one: Series, floors: dict[str, Series], calls: dict[str, Calls], remote
     return [
         f"{median(one.rates):,.0f}", f"{min(one.rates):,.0f}-{max(one.rates):,.0f}",
         ratio_text(one.ratios(floor, lambda run: run.seconds)), ratio_text(one.ratios(floor, lambda run: run.cpu)),
-        *counts, str(one.lost), str(one.twice),
+        floor.contestant.label if floor else NOTHING, *counts, str(one.lost), str(one.twice),
     ]  # fmt: skip
 
 
 def _remark(one: Series) -> str:
-    floor = f"floor: {one.contestant.floor}; " if one.contestant.floor != one.contestant.key else ""
     fill = median([run.fill_seconds / run.items / run.seconds_per_item for run in one.runs])
     is_told = fill > 0.05 and "filled" in one.contestant.remark
     filled = f"filling takes another {fill:.1f} of its time; " if is_told else ""
-    return one.reason or f"{floor}{filled}{one.contestant.remark}"
+    return one.reason or f"{filled}{one.contestant.remark}"
 
 
 def calls_text(calls: Calls | None) -> list[str]:
