@@ -8,6 +8,7 @@ The short form needs neither root nor peers: the package against its floors, wit
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -30,15 +31,16 @@ PARTS = {
 }
 SHORT_PARTS = ("disk", "tmpfs")
 _HOW = """\
-Contestants run in turn, {rounds} rounds; figures are medians, ratios are those of one round. No-op items: each writes one
-small file. The ratios are times of an item, by the wall and by the processor, over those of the floor named behind them.
-Changes (create, link, unlink, rename ...), looks (stat ...), opens, syncs (fsync) and other calls (reads, writes,
+Contestants run in turn, {rounds} rounds; figures are medians, ratios are those of one round. No-op items: each writes
+one small file. The ratios are times of an item, by the wall and by the processor, over those of the floor named behind
+them. Changes (create, link, unlink, rename ...), looks (stat ...), opens, syncs (fsync) and other calls (reads, writes,
 listings, locks) of an item are counted by strace in runs of their own. Lost: outputs that are missing or incomplete;
 twice: items worked on again; both of all rounds."""
 
 
 def main() -> int:
     options = _parse()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # disks and labs are taken down
     began, facts = time.time(), machine.facts()
     wanted = options.only or (SHORT_PARTS if options.short else tuple(PARTS))
     bench = Bench(Path.cwd(), options.rounds or (3 if options.short else 5), options.short)
@@ -108,6 +110,7 @@ class Bench:
         tables = []
         with place:
             for processes in (1, 2) if self.short else (1, 2, 8):
+                began = time.monotonic()
                 series[processes] = campaign.measure(self.contestants, processes)
                 heading = f"{place.name}, {processes} process{'es' * (processes > 1)}"
                 explains = f"{place.describes[0].upper()}{place.describes[1:]}."
@@ -116,6 +119,8 @@ class Bench:
                     {} if is_remote or (self.short and processes > 1) else self._count(series[processes], processes)
                 )
                 tables.append(throughput(heading, explains, series[processes], counted, remote=is_remote))
+                say("")
+                print(f"  {heading}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         explains = "Items/s over those of one process in the round of the same number."
         return [*tables, scaling(f"{place.name}: how the rate grows with the processes", explains, series)]
 

@@ -71,7 +71,7 @@ def median(values: Sequence[float]) -> float:
 
 @dataclass
 class Campaign:
-    """Contestants at one place. `items`: with how many items each took about `run_seconds` last time."""
+    """Contestants at one place. `items`: with how many items each takes about `run_seconds`."""
 
     place: Place
     rounds: int
@@ -83,8 +83,9 @@ class Campaign:
         series = [Series(contestant, self.place.name, processes) for contestant in contestants]
         for one in series:
             one.reason = everyone.missing(one.contestant)
-            self._attempt(one, self._calibrate, "how many items")
-            one.runs.clear()
+            if one.contestant.key not in self.items:
+                self._attempt(one, self._calibrate, "how many items")
+                one.runs.clear()
         self._agree([one.contestant for one in series if one.contestant.module in ("floors", "ours")])
         for number in range(self.rounds):
             for one in series:
@@ -105,8 +106,8 @@ class Campaign:
         return run_once(self.place, contestant, self.items[contestant.key], processes)
 
     def _calibrate(self, contestant: Contestant, processes: int) -> Run:
-        """Find the number of items; what is known from fewer processes is where the search begins."""
-        items = max(FEWEST, self.items.get(contestant.key, 0) // 4)
+        """Find the number of items, once for each contestant: with more processes it is the same list."""
+        items = FEWEST
         while True:
             run = run_once(self.place, contestant, items, processes)
             growth = self.run_seconds / max(run.seconds, 1e-6)

@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from scripts.bench_files.job import Contestant
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _IMAGE_BYTES, _INODES = 4 << 30, 400_000
-_WAIT_SECONDS = 300.0
+_WAIT_SECONDS, _CLOSE_SECONDS = 300.0, 30.0
 
 
 class BenchError(RuntimeError):
@@ -62,8 +63,9 @@ class LocalRunner:
         command = [*before, sys.executable, "-m", "scripts.bench_files.runner", contestant.key]
         environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=environment
-        )
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
         self._read()
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -83,9 +85,14 @@ class LocalRunner:
     def close(self) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(_WAIT_SECONDS)
         self._process.stdout.close()
         self._errors.close()
+        try:
+            self._process.wait(_CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            raise BenchError(f"{self._name} did not end") from None
 
 
 def checked(answer: dict[str, Any], name: str) -> dict[str, Any]:
@@ -251,7 +258,8 @@ class NfsShare:
         self._nfs, self.nodes, self.version = nfs, nodes, version
         self.name = f"NFS v{version}"
         self.describes = f"kernel NFS v{version}, {nodes} client kernels and a server with ext4, default mount options"
-        os.environ.setdefault("LAB_MEM", "1200M")
+        os.environ.setdefault("LAB_MEM", "1200M")  # for the runners of all contestants on each node
+        os.environ.setdefault("LAB_DISK_MB", "16384")  # sparse; nothing is removed before the lab goes
         self._runners: dict[tuple[str, str], NfsRunner] = {}
         self._counter = itertools.count()
 
@@ -278,11 +286,7 @@ class NfsShare:
 
     @contextmanager
     def fresh(self) -> Iterator[str]:
-        name = f"bench-{next(self._counter)}"
-        try:
-            yield str(self._nfs.SHARED / name)
-        finally:
-            self._lab.run("server", ["rm", "-rf", "--", self._nfs.EXPORT / name], timeout=120).check()
+        yield str(self._nfs.SHARED / f"bench-{next(self._counter)}")
 
 
 def why_no_nfs() -> str:

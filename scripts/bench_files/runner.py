@@ -78,8 +78,7 @@ def _fork(contestant: Contestant, job: Job, gate_out: int, gate_in: int) -> tupl
         try:
             os.close(gate_in)
             os.close(reader)
-            os.read(gate_out, 1)
-            _write_all(writer, json.dumps(_measured(contestant, job)).encode())
+            _write_all(writer, json.dumps(_measured(contestant, job, gate_out)).encode())
         except BaseException:
             _write_all(writer, json.dumps({"error": traceback.format_exc()}).encode())
         finally:
@@ -88,11 +87,16 @@ def _fork(contestant: Contestant, job: Job, gate_out: int, gate_in: int) -> tupl
     return reader, pid
 
 
-def _measured(contestant: Contestant, job: Job) -> dict[str, Any]:
+def _measured(contestant: Contestant, job: Job, gate: int) -> dict[str, Any]:
     module = contestants.module_of(contestant)
+    if prepare := getattr(module, "prepare", None):
+        prepare(job)
+    os.read(gate, 1)
     cpu, begin = _cpu_seconds(), time.monotonic()
     module.work(job)
     end = time.monotonic()
+    if finish := getattr(module, "finish", None):
+        finish(job)  # before the processor time of its children can be known
     return {"begin": begin, "end": end, "cpu": _cpu_seconds() - cpu, "made": job.made}
 
 

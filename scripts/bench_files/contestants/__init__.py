@@ -1,8 +1,8 @@
 """Who takes part: the floors, the package itself, and its peers, each as its own documentation recommends.
 
-A module has CONTESTANTS and `work(job)`, what one process does; and, where the defaults below do not fit, `fill(job)`,
-which prepares the list before the clock starts, `outputs(job)`, the number of each output that is there, and
-`available()`, why it cannot run here.
+A module has CONTESTANTS and `work(job)`, what one process does; and, where they are needed, `fill(job)`, which makes
+the list; `prepare(job)` and `finish(job)`, what a process does before and after the clock runs; `outputs(job)`, the
+numbers of the outputs that are there; `available()`, why it cannot run here.
 """
 
 import importlib

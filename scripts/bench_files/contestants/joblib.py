@@ -22,6 +22,20 @@ def produce_one(directory: str, index: int) -> int:
     return index
 
 
+def prepare(job: Job) -> None:
+    """Its workers are started; the same pool serves every later call of this process."""
+    from joblib import Parallel, delayed
+
+    Parallel(n_jobs=job.processes)(delayed(abs)(number) for number in range(4 * job.processes))
+
+
+def finish(job: Job) -> None:
+    """Its workers end, which else wait for more."""
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor().shutdown(wait=True)
+
+
 def work(job: Job) -> None:
     from joblib import Memory, Parallel, delayed
 
