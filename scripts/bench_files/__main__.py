@@ -56,7 +56,7 @@ def main() -> int:
     if options.save or not options.short:
         _save(options.save or _default_file(began, options), report, tables, facts, bench.rounds)
     ours = [row for table in tables for row in table.data if str(row.get("contestant", "")).startswith("ours")]
-    return 1 if any(row.get("lost") or row.get("twice") for row in ours) else 0
+    return 1 if any(row.get("lost") or row.get("twice") or row.get("reason") for row in ours) else 0
 
 
 def _parse() -> argparse.Namespace:

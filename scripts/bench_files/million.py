@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.bench_files import starts
-from scripts.bench_files.places import CHECKOUT, filesystem_of, mount_image, why_no_image
+from scripts.bench_files.places import CHECKOUT, filesystem_of, mount_image, why_no_image, with_checkout
 from scripts.bench_files.table import Table, times
 
 SMALL = 10_000
@@ -207,8 +207,7 @@ def _parse_lines(paths: list[Path]) -> float:
 def child(what: str, one: Large, *more: int) -> dict[str, float]:
     numbers = map(str, (one.folders, one.items, *more))
     command = [sys.executable, "-m", "scripts.bench_files.starts", what, str(one.run), *numbers]
-    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=with_checkout())
     if done.returncode:
         raise RuntimeError(f"{what}: {done.stderr[-2000:]}")
     said: dict[str, float] = json.loads(done.stdout or "{}")

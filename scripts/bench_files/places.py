@@ -61,9 +61,8 @@ class LocalRunner:
         self._name = contestant.key
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         command = [*before, sys.executable, "-m", "scripts.bench_files.runner", contestant.key]
-        environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=environment,
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=with_checkout(),
             start_new_session=True,
         )  # fmt: skip
         self._read()
@@ -93,6 +92,11 @@ class LocalRunner:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             raise BenchError(f"{self._name} did not end") from None
+
+
+def with_checkout() -> dict[str, str]:
+    """The environment of a process that can import this."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")])}
 
 
 def checked(answer: dict[str, Any], name: str) -> dict[str, Any]:
