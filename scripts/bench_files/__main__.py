@@ -51,10 +51,15 @@ def main() -> int:
         tables += bench.run(part)
         say("")
         print(f"{part}: {time.monotonic() - part_began:.0f} s", file=sys.stderr, flush=True)
-    report = _heading(wanted, facts, bench, began) + "\n".join(table.markdown() for table in tables)
+    report = _heading(options, facts, bench, began) + "\n".join(table.markdown() for table in tables)
     print(report)
     if options.save or not options.short:
-        _save(options.save or _default_file(began, options), report, tables, facts, bench.rounds)
+        _save(
+            options.save or _default_file(began, options),
+            report,
+            tables,
+            {"command": _command(options), "machine": facts},
+        )
     ours = [row for table in tables for row in table.data if str(row.get("contestant", "")).startswith("ours")]
     return 1 if any(row.get("lost") or row.get("twice") or row.get("reason") for row in ours) else 0
 
@@ -112,17 +117,19 @@ class Bench:
             for processes in (1, 2) if self.short else (1, 2, 8):
                 began = time.monotonic()
                 series[processes] = campaign.measure(self.contestants, processes)
-                heading = f"{place.name}, {processes} process{'es' * (processes > 1)}"
-                explains = f"{place.describes[0].upper()}{place.describes[1:]}."
-                is_remote = place.nodes > 1
-                counted = (
-                    {} if is_remote or (self.short and processes > 1) else self._count(series[processes], processes)
-                )
-                tables.append(throughput(heading, explains, series[processes], counted, remote=is_remote))
+                tables.append(self._table(place, series[processes], processes))
                 say("")
-                print(f"  {heading}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+                print(f"  {tables[-1].heading}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         explains = "Items/s over those of one process in the round of the same number."
         return [*tables, scaling(f"{place.name}: how the rate grows with the processes", explains, series)]
+
+    def _table(self, place: Any, series: Sequence[Series], processes: int) -> Table:
+        heading = f"{place.name}, {processes} process{'es' * (processes > 1)}"
+        explains = f"{place.describes[0].upper()}{place.describes[1:]}."
+        is_remote = place.nodes > 1
+        is_counted = not is_remote and not (self.short and processes > 1)
+        counted = self._count(series, processes) if is_counted else {}
+        return throughput(heading, explains, series, counted, remote=is_remote)
 
     def _count(self, series: Sequence[Series], processes: int) -> dict[str, calls.Calls]:
         if reason := calls.why_not():
@@ -143,16 +150,21 @@ def _unavailable(what: str, reason: str) -> Table:
     return Table(what, f"Not available: {reason}.", ["what", "reason"], [[what, f"not available: {reason}"]])
 
 
-def _heading(wanted: Sequence[str], facts: dict[str, str], bench: Bench, began: float) -> str:
+def _heading(options: argparse.Namespace, facts: dict[str, str], bench: Bench, began: float) -> str:
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(began))
     seconds = time.time() - began
-    command = " ".join(["scripts/bench", *sys.argv[1:]])
-    lines = [f"## {command}", "", f"{when}, {seconds / 60:.0f} minutes; parts: {', '.join(wanted)}.", ""]
+    lines = [f"## {_command(options)}", "", f"{when}, {seconds / 60:.0f} minutes.", ""]
     lines += [f"- {name}: {value}" for name, value in facts.items()]
     versions = machine.versions(bench.contestants)
     lines += [f"- versions: {', '.join(f'{name} {value}' for name, value in versions.items())}", ""]
     lines += [_HOW.format(rounds=bench.rounds), "", ""]
     return "\n".join(lines)
+
+
+def _command(options: argparse.Namespace) -> str:
+    """What was asked for, without the names of files."""
+    words = ["--short"] * options.short + [f"--only {part}" for part in options.only or ()]
+    return " ".join(["scripts/bench", *words, *([f"--rounds {options.rounds}"] if options.rounds else ())])
 
 
 def _default_file(began: float, options: argparse.Namespace) -> Path:
@@ -161,10 +173,10 @@ def _default_file(began: float, options: argparse.Namespace) -> Path:
     return places.CHECKOUT / "scripts" / "bench-results" / name
 
 
-def _save(file: Path, report: str, tables: list[Table], facts: dict[str, str], rounds: int) -> None:
+def _save(file: Path, report: str, tables: list[Table], facts: dict[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(report, encoding="utf-8")
-    data = {"command": sys.argv[1:], "machine": facts, "rounds": rounds, "tables": [vars(table) for table in tables]}
+    data = facts | {"tables": [vars(table) for table in tables]}
     file.with_suffix(".json").write_text(json.dumps(data, indent=1, default=str) + "\n", encoding="utf-8")
     print(f"saved as {os.path.relpath(file)} and {file.with_suffix('.json').name}", file=sys.stderr)
 

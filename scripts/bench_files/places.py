@@ -261,7 +261,10 @@ class NfsShare:
 
         self._nfs, self.nodes, self.version = nfs, nodes, version
         self.name = f"NFS v{version}"
-        self.describes = f"kernel NFS v{version}, {nodes} client kernels and a server with ext4, default mount options"
+        self.describes = (
+            f"kernel NFS v{version}, {nodes} client kernels, a server with ext4, default mount options; the processes "
+            "in turn on the nodes"
+        )
         os.environ.setdefault("LAB_MEM", "1200M")  # for the runners of all contestants on each node
         os.environ.setdefault("LAB_DISK_MB", "16384")  # sparse; nothing is removed before the lab goes
         self._runners: dict[tuple[str, str], NfsRunner] = {}

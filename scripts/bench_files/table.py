@@ -4,7 +4,7 @@ Guarantee: a row that could not be measured is in the table, with its reason; so
 twice.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,12 +35,8 @@ class Table:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first = cells[0].ljust(widths[0])
-    return (
-        "| "
-        + " | ".join([first, *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))])
-        + " |"
-    )
+    figures = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
+    return f"| {' | '.join([cells[0].ljust(widths[0]), *figures])} |"
 
 
 def throughput(
@@ -50,7 +46,10 @@ def throughput(
     counts = ["RPCs/item"] if remote else ["changes", "looks", "opens", "syncs", "other"]
     columns = ["contestant", "items/s", "spread", "wall ratio", "CPU ratio", "over", *counts, "lost", "twice", "remark"]
     floors = {one.contestant.key: one for one in series}
-    rows = [[one.contestant.label, *_row(one, floors, calls, remote, len(columns) - 3), _remark(one)] for one in series]
+    rows = [
+        [one.contestant.label, *_row(one, floors, calls, remote, len(columns) - 3), _remark(one, remote)]
+        for one in series
+    ]
     return Table(heading, explains, columns, rows, [_data(one, floors, calls) for one in series])
 
 
@@ -66,11 +65,11 @@ def _row(one: Series, floors: dict[str, Series], calls: dict[str, Calls], remote
     ]  # fmt: skip
 
 
-def _remark(one: Series) -> str:
+def _remark(one: Series, remote: bool) -> str:
     fill = median([run.fill_seconds / run.items / run.seconds_per_item for run in one.runs])
-    is_told = fill > 0.05 and "filled" in one.contestant.remark
-    filled = f"filling takes another {fill:.1f} of its time; " if is_told else ""
-    return one.reason or f"{filled}{one.contestant.remark}"
+    is_told = fill > 0.05 and not remote  # on NFS the server fills the list
+    filled = f"; filling takes {fill:.1f} of its time more" if is_told else ""
+    return one.reason or f"{one.contestant.remark}{filled}"
 
 
 def calls_text(calls: Calls | None) -> list[str]:
@@ -81,7 +80,8 @@ def calls_text(calls: Calls | None) -> list[str]:
 
 def number_text(value: float) -> str:
     """To a tenth, without a zero behind the point."""
-    return f"{value + 0.0:.1f}".removesuffix(".0").replace("-0", "0")
+    text = f"{value:.1f}".removesuffix(".0")
+    return "0" if text == "-0" else text
 
 
 def ratio_text(ratios: Sequence[float]) -> str:
@@ -121,20 +121,19 @@ def _growth(alone: Series, other: Series) -> list[float]:
     return [many / one for one, many in zip(alone.rates, other.rates, strict=False)]
 
 
-def times(heading: str, explains: str, rows: Sequence[tuple[str, list[float], str, str]], unit: str = "ms") -> Table:
+def times(heading: str, explains: str, rows: Sequence[tuple[str, list[float], str, str]]) -> Table:
     """Rows of a name, what each round took in seconds, the name of the row it is compared with, and a remark."""
-    scale: Callable[[float], float] = (lambda value: value * 1000) if unit == "ms" else (lambda value: value)
     by_name = {name: values for name, values, _, _ in rows}
-    columns = ["what", unit, "spread", f"{unit} over", "ratio", "compared with", "remark"]
+    columns = ["what", "ms", "spread", "ms over", "ratio", "compared with", "remark"]
     lines, data = [], []
     for name, values, base, remark in rows:
         bases = by_name.get(base, [])
         over = [value - other for value, other in zip(values, bases, strict=False)]
         ratios = [value / other for value, other in zip(values, bases, strict=False) if other]
         lines.append([
-            name, f"{scale(median(values)):.1f}" if values else "not available",
-            f"{scale(min(values)):.1f}-{scale(max(values)):.1f}" if values else NOTHING,
-            f"{scale(median(over)):.1f}" if over else NOTHING, ratio_text(ratios), base or NOTHING, remark,
+            name, f"{1000 * median(values):,.1f}" if values else "not available",
+            f"{1000 * min(values):,.1f}-{1000 * max(values):,.1f}" if values else NOTHING,
+            f"{1000 * median(over):,.1f}" if over else NOTHING, ratio_text(ratios), base or NOTHING, remark,
         ])  # fmt: skip
         data.append({"what": name, "seconds": values, "over": over, "ratios": ratios, "compared_with": base})
     return Table(heading, explains, columns, lines, data)
