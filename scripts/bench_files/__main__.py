@@ -34,8 +34,9 @@ _HOW = """\
 Contestants run in turn, {rounds} rounds; figures are medians, ratios are those of one round. No-op items: each writes
 one small file. The ratios are times of an item, by the wall and by the processor, over those of the floor named behind
 them. Changes (create, link, unlink, rename ...), looks (stat ...), opens, syncs (fsync) and other calls (reads, writes,
-listings, locks) of an item are counted by strace in runs of their own. Lost: outputs that are missing or incomplete;
-twice: items worked on again; both of all rounds."""
+listings, locks) of an item are counted by strace in runs of their own, as the difference between lists of {few} and
+{many} items; on lists so short several processes meet more often than on long ones. Lost: outputs that are missing or
+incomplete; twice: items worked on again; both of all rounds."""
 
 
 def main() -> int:
@@ -157,7 +158,7 @@ def _heading(options: argparse.Namespace, facts: dict[str, str], bench: Bench, b
     lines += [f"- {name}: {value}" for name, value in facts.items()]
     versions = machine.versions(bench.contestants)
     lines += [f"- versions: {', '.join(f'{name} {value}' for name, value in versions.items())}", ""]
-    lines += [_HOW.format(rounds=bench.rounds), "", ""]
+    lines += [_HOW.format(rounds=bench.rounds, few=calls.FEW, many=calls.MANY), "", ""]
     return "\n".join(lines)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from scripts.bench_files.job import Contestant, Job
 from scripts.bench_files.places import LocalRunner
 
+FEW, MANY = 40, 240
 _FAMILIES = (
     "%file,getdents64,fsync,fdatasync,read,pread64,write,pwrite64,ftruncate,flock,fcntl,fchmod,fallocate,sendfile,"
     "copy_file_range"
@@ -47,7 +48,7 @@ def why_not() -> str:
     return "" if shutil.which("strace") else "strace is not installed"
 
 
-def count_calls(contestant: Contestant, processes: int, root: Path, *, few: int = 40, many: int = 240) -> Calls:
+def count_calls(contestant: Contestant, processes: int, root: Path, *, few: int = FEW, many: int = MANY) -> Calls:
     """Count in a folder below `root`. BenchError when the contestant fails."""
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=root) as folder:
         trace = Path(folder, "trace")

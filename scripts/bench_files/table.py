@@ -28,6 +28,7 @@ class Table:
         """Aligned, so that it can be read on a terminal as it is."""
         lines = [self.columns, *self.rows]
         widths = [max(len(line[column]) for line in lines) for column in range(len(self.columns))]
+        widths[-1] = len(self.columns[-1])  # a long remark makes no other row longer
         head, *texts = [_line(line, widths) for line in lines]
         rule = "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|"
         rule = rule.replace(":", "-", 1)  # names stand to the left, figures to the right
