@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.bench_files import starts
-from scripts.bench_files.places import CHECKOUT, filesystem_of, mount_image, why_no_image, with_checkout
+from scripts.bench_files.places import filesystem_of, mount_image, why_no_image, with_checkout
 from scripts.bench_files.table import Table, times
 
 SMALL = 10_000
@@ -30,6 +30,17 @@ _EVENT = (
     '{{"time": {time:.3f}, "at": {at:.3f}, "event": "{event}", "item": "out/plate{folder:03d}/image{number:07d}.csv", '
     '"attempt": 1{rest}, "host": "node{host}"}}\n'
 )
+
+
+_COMMAND = """
+import sys
+from multiprocesstools.cli import main
+from scripts.bench_files.starts import memory_bytes
+try:
+    main()
+finally:
+    sys.stderr.write(f"{memory_bytes('VmHWM')}\\n")
+"""
 
 
 @dataclass(frozen=True)
@@ -215,15 +226,14 @@ def child(what: str, one: Large, *more: int) -> dict[str, float]:
 
 
 def command(name: str, run: Path, *options: str) -> tuple[float, float]:
-    """Seconds and the highest memory of a command of the package; it may say that something is unfinished."""
-    command = [sys.executable, "-m", "multiprocesstools", name, str(run), *options]
+    """Seconds and the highest memory, in bytes, of a command; it may say that something is unfinished.
+
+    The process says itself what its peak was: what the kernel tells its parent begins with the parent's own size.
+    """
+    words = [sys.executable, "-c", _COMMAND, name, str(run), *options]
     began = time.monotonic()
-    process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stderr.close()
-    if process.returncode not in (0, 3):
-        raise RuntimeError(f"mpt {name}: {errors.decode(errors='replace')[-2000:]}")
-    return time.monotonic() - began, usage.ru_maxrss * 1024
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=with_checkout())
+    seconds = time.monotonic() - began
+    if done.returncode not in (0, 3):
+        raise RuntimeError(f"mpt {name}: {done.stderr[-2000:]}")
+    return seconds, float(done.stderr.splitlines()[-1])

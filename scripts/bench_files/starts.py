@@ -41,10 +41,10 @@ def main() -> None:
     act = _floor if what == "floor" else _helper
     with ExitStack() as stack:
         _forget_the_peak()
-        before, began = _memory_bytes("VmRSS"), time.monotonic()
+        before, began = memory_bytes("VmRSS"), time.monotonic()
         act(run, listed, folders, stack)
         seconds = time.monotonic() - began
-        peak = _memory_bytes("VmHWM")
+        peak = memory_bytes("VmHWM")
     sys.stdout.write(json.dumps({"seconds": seconds, "bytes_per_item": (peak - before) / items}) + "\n")
 
 
@@ -87,7 +87,8 @@ def _forget_the_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def _memory_bytes(what: str) -> int:
+def memory_bytes(what: str) -> int:
+    """Of this process: VmRSS is what it has now, VmHWM the most it has had since it was started."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))
 
