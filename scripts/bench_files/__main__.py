@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripts.bench_files import calls, contestants, machine, million, nodes, places, startup
+from scripts.bench_files import calls, contestants, machine, million, nodes, places, share, startup
 from scripts.bench_files.job import Contestant
 from scripts.bench_files.measure import Campaign, Series, say
 from scripts.bench_files.table import Table, scaling, throughput
@@ -105,9 +105,9 @@ class Bench:
                 return million.run(self.root, self.rounds)
             case "startup":
                 return startup.run(self.rounds)
-        if reason := places.why_no_nfs():
+        if reason := share.why_no_nfs():
             return [_unavailable(PARTS[part], reason)]
-        return nodes.run(self.rounds) if part == "nfs4" else self._items(places.NfsShare("4.2"))
+        return nodes.run(self.rounds) if part == "nfs4" else self._items(share.NfsShare("4.2"))
 
     def _items(self, place: Any) -> list[Table]:
         """The tables of one place, one for each number of processes."""

@@ -10,7 +10,8 @@ from typing import Any
 from scripts.bench_files import contestants, floors
 from scripts.bench_files.job import Contestant
 from scripts.bench_files.measure import Run, median, run_once
-from scripts.bench_files.places import BenchError, NfsShare
+from scripts.bench_files.places import BenchError
+from scripts.bench_files.share import NfsShare
 from scripts.bench_files.table import NOTHING, Table
 
 FEW, MANY = 100, 500
