@@ -62,7 +62,7 @@ class NfsShare:
         self.name = f"NFS v{version}"
         self.describes = (
             f"kernel NFS v{version}, {nodes} client kernels, a server with ext4, default mount options; the processes "
-            "in turn on the nodes"
+            "in turn on the nodes; remote calls include what happens once in a run"
         )
         os.environ.setdefault("LAB_MEM", "1200M")  # for the runners of all contestants on each node
         os.environ.setdefault("LAB_DISK_MB", "16384")  # sparse; nothing is removed before the lab goes

@@ -1,4 +1,8 @@
-"""filelock: a lock file for each item, and a look whether the output is there before and under the lock."""
+"""filelock: a lock file for each item, and a look whether the output is there before and under the lock.
+
+The looks are the recipe's, not the library's: on NFS the one before the lock may make the one under it untrue, which
+shows as items done twice.
+"""
 
 import os
 
