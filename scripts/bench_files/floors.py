@@ -1,0 +1,94 @@
+"""The floors: bare loops of the system calls that one item costs, without any bookkeeping, collision or protection.
+
+Each process has a share of the list to itself, so that a floor with several processes is what the filesystem allows.
+The names are as long as those of the package. Variants: `kind` "link" (the caller writes a file), "result" (the package
+writes the result into its own claim) or "walk" (all processes walk one list in order and meet); `sync` adds fsync.
+"""
+
+import os
+
+from scripts.bench_files.job import CONTENT, Contestant, Job
+
+LESS = "no journal, no sign of life, no recovery"
+CONTESTANTS = (
+    Contestant("floor", "floor", "floors", "floor", {"kind": "link"}, remark=LESS),
+    Contestant("floor-sync", "floor, fsync", "floors", "floor-sync", {"kind": "link", "sync": True}, remark=LESS),
+    Contestant("result", "floor, result in the claim", "floors", "result", {"kind": "result"}, remark=LESS),
+    Contestant(
+        "result-sync", "floor, result in the claim, fsync", "floors", "result-sync", {"kind": "result", "sync": True},
+        remark=LESS,
+    ),
+)  # fmt: skip
+WALKERS = (
+    Contestant("walk", "bare loop, all walk one list in order", "floors", "floor", {"kind": "walk"}, remark=LESS),
+    Contestant(
+        "walk-sync", "bare loop with fsync, all walk one list in order", "floors", "floor-sync",
+        {"kind": "walk", "sync": True}, remark=LESS,
+    ),
+)  # fmt: skip
+TOKEN = "0123456789abcdef0123456789abcdef-00000001"
+_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_BACK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_RECORD = b'{"format": 1, "id": "0123456789abcdef0123456789abcdef"}'.ljust(512) + b"\n"
+
+
+def fill(job: Job) -> None:
+    os.makedirs(job.out, exist_ok=True)
+
+
+def work(job: Job) -> None:
+    sync = bool(job.variant.get("sync"))
+    if job.variant["kind"] == "result":
+        _results(job, sync)
+        return
+    record = f"{job.directory}/record-{job.number}"
+    os.close(os.open(record, _NEW, 0o666))
+    indices = job.share() if job.variant["kind"] == "link" else iter(range(job.items))
+    for index in indices:
+        _link_one(job, record, index, sync)
+
+
+def _link_one(job: Job, record: str, index: int, sync: bool) -> None:
+    name = job.name(index)
+    claim, staging, final = f"{job.out}/.{name}.claim-1", f"{job.out}/.mpt-{TOKEN}.{name}", f"{job.out}/{name}"
+    try:
+        os.link(record, claim)
+    except FileExistsError:
+        return
+    if not _is_there(final):
+        job.produce(staging, index)
+        if sync:
+            _sync(staging)
+        os.link(staging, final)
+        os.unlink(staging)
+    os.unlink(claim)
+
+
+def _is_there(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, _BACK)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def _results(job: Job, sync: bool) -> None:
+    for index in job.share():
+        name = job.name(index)
+        claim, final = f"{job.out}/.{name}.claim-1", f"{job.out}/{name}"
+        descriptor = os.open(claim, _NEW, 0o666)
+        os.write(descriptor, _RECORD)
+        if not _is_there(final):
+            os.write(descriptor, CONTENT)
+            job.made.append(index)
+            if sync:
+                os.fsync(descriptor)
+            os.close(descriptor)
+            os.link(claim, final)
+        os.unlink(claim)
