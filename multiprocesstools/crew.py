@@ -95,6 +95,17 @@ class Crew:
         """The same for an item of a chunk that is held."""
         return self._try(slot, chunks.take_item, chunk, slot)
 
+    def take_single(self, slot: Slot, *, how: How = How.STAGED) -> Claim | Refusal:
+        """`take` for an item that may belong to a chunk: one that nobody has yet is let go of, item by item."""
+        taken = self.take(slot, how=how)
+        if not slot.chunk or not isinstance(taken, Refusal) or taken.state is not State.FREE:
+            return taken
+        chunk = self.take_chunk(slot.holder(1))
+        if isinstance(chunk, Refusal):
+            return chunk
+        self.leave_chunk(chunk, done=False)
+        return self.take(slot, how=how)
+
     def leave_chunk(self, chunk: Claim, *, done: bool) -> None:
         """Let go of a chunk, if it is still in hand."""
         if self._member.instance.pid == os.getpid():

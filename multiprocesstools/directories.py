@@ -5,6 +5,7 @@ import os
 from multiprocesstools.claims.slots import Slot, check_absolute, check_relative
 from multiprocesstools.crew import Crew
 from multiprocesstools.errors import BadArgument
+from multiprocesstools.plan import Plan
 from multiprocesstools.plans import Plans
 from multiprocesstools.run import unusable
 
@@ -20,6 +21,7 @@ class Directories:
         self._root = crew.run.directory
         self._ready: set[str] = set()
         self._planned: set[tuple[str, bool]] = set()
+        self.chunked: dict[str, list[Plan]] = {}
         self.by_name: dict[str, str] = {"working_directory": self._root}
         self.make_ready(self._root)
 
@@ -74,4 +76,12 @@ class Directories:
     def single(self, final: str, directory: Path | None) -> Slot:
         """The slot of one item, its directory made."""
         folder, _, name = f"{self.resolve(directory)}/{check_relative(final)}".rpartition("/")
-        return Slot(self.make_open(folder), name)
+        return self.in_chunk(Slot(self.make_open(folder), name))
+
+    def in_chunk(self, slot: Slot) -> Slot:
+        """The same slot with the chunk that it belongs to. Which lists are claimed in chunks is learnt once: later ones
+        meet the plan of the open directory, and are not."""
+        if slot.directory not in self.chunked:
+            self.chunked[slot.directory] = self._plans.chunked_in(slot.directory)
+        chunked = self.chunked[slot.directory]
+        return slot._replace(chunk=self._plans.chunk_of(slot.directory, slot.name, chunked)) if chunked else slot

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.instance import Rules
-from multiprocesstools.claims.slots import check_name
+from multiprocesstools.claims.slots import Slot, check_name
 from multiprocesstools.crew import Crew, Failure
 from multiprocesstools.directories import Directories
 from multiprocesstools.errors import BadArgument, check_choice
@@ -127,7 +127,7 @@ class MultiProcessHelper:
         item, delivered = None, False
         try:
             with self._crew.guard.critical():
-                taken = self._crew.take(slot)
+                taken = self._crew.take_single(slot)
                 if not isinstance(taken, Refusal):
                     item = self._item(taken, final)
             delivered = True
@@ -210,8 +210,8 @@ class MultiProcessHelper:
         """
         directory = self.get_directory(path)
         check_name(final_file_name), check_name(temp_file_name)
-        directory = self._directories.make_open(directory, in_place=True)
-        return self._inplace.create(directory, final_file_name, temp_file_name)
+        slot = Slot(self._directories.make_open(directory, in_place=True), final_file_name)
+        return self._inplace.create(self._directories.in_chunk(slot), temp_file_name)
 
     def delete_tempfile(
         self, full_path: str | os.PathLike[str] | None = None, path: str | os.PathLike[str] | None = None, *,

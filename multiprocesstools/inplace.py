@@ -43,10 +43,10 @@ class InPlace:
         works = list(self._open.items())
         return [path for path, work in works if work.member.instance.pid == mine and not work.claim.given_up]
 
-    def create(self, directory: str, final_name: str, temp_name: str) -> bool:
+    def create(self, slot: Slot, temp_name: str) -> bool:
         """Claim a final and make its placeholder. False: not available."""
-        slot, placeholder = Slot(directory, check_name(final_name)), f"{directory}/{check_name(temp_name)}"
-        if temp_name == final_name:
+        placeholder = f"{slot.directory}/{check_name(temp_name)}"
+        if temp_name == slot.name:
             raise BadName(temp_name, "the placeholder must have another name than the final")
         self._forget_given_up()
         if placeholder in self.placeholders():
@@ -93,7 +93,7 @@ class InPlace:
         member = self._crew.member()
         if direct.is_foreign(member.instance, placeholder):
             return self._refuse_foreign(placeholder)
-        taken = self._crew.take(slot, how=How.IN_PLACE)
+        taken = self._crew.take_single(slot, how=How.IN_PLACE)
         if isinstance(taken, Refusal):
             return False
         member = self._crew.member()

@@ -38,6 +38,7 @@ def open_loop(
         raise BadArgument("results", True, "it is for one file per item, and `final` is a list of templates")
     plan = _record(crew, plans, options, work, final=final, folder=folder)
     work.cut = plans.cut(plan)
+    directories.chunked.clear()
     for path in work.directories():
         directories.make_ready(path)
     show = choose(progress, voice, crew.name, shown(crew.run.directory))

@@ -21,6 +21,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from multiprocesstools.agreement import Agreement
+from multiprocesstools.claims.slots import chunk_name
 from multiprocesstools.cut import MOST_ITEMS, SINGLE, Cut
 from multiprocesstools.digest import sha256
 from multiprocesstools.errors import DuplicateFinal, ListChanged, NewerFormat
@@ -38,6 +39,7 @@ class Plans:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._cuts: dict[str, list[tuple[Cut, list[str]]]] = {}
 
     def all(self) -> list[Plan]:
         """Every plan, oldest first."""
@@ -100,7 +102,7 @@ class Plans:
             chunk=cut.items, head=cut.head,
         )  # fmt: skip
         plan = self._write(plan, items.compressed, new=before is None)
-        others = [p for p in self.all() if p not in known]
+        others = [p for p in self.all() if p.key not in {before.key for before in known}]
         self._refuse_other_sources(others, key, items, template)
         agreement.check(plan, others)
         return plan
@@ -138,6 +140,32 @@ class Plans:
         if not is_number(items) or items > MOST_ITEMS:
             raise NewerFormat(path, "it is no cut")
         return int(items)
+
+    def chunked_in(self, directory: str) -> list[Plan]:
+        """The lists that are claimed in chunks and have finals in a directory."""
+        return [p for p in self.all() if p.chunk != 1 and directory in map(self._run.absolute, p.directories)]
+
+    def names_in(self, plan: Plan, directory: str) -> list[str]:
+        """The names of the finals of a list in one of its directories, in its order."""
+        blocks = (block for block in self.items(plan) if self._run.absolute(block.folder) == directory)
+        return [name for block in blocks for name in block.names]
+
+    def members(self, directory: str, chunk: str) -> list[str]:
+        """The names of the finals of a chunk, by its own name; none if it belongs to no list."""
+        if directory not in self._cuts:
+            found = [(self.cut(plan), self.names_in(plan, directory)) for plan in self.chunked_in(directory)]
+            self._cuts = {directory: found}
+        cuts = self._cuts[directory]
+        return [name for cut, names in cuts for name in map(names.__getitem__, cut.places_of(chunk, len(names)))]
+
+    def chunk_of(self, directory: str, name: str, chunked: list[Plan]) -> str:
+        """The chunk that a final belongs to in one of these lists; empty if it is claimed by itself."""
+        for plan in chunked:
+            names = self.names_in(plan, directory)
+            if name in names:
+                cut, place = self.cut(plan), names.index(name)
+                return cut.chunk(place) or ("" if cut.items or place < cut.head else chunk_name(plan.key, 0))
+        return ""
 
     def unchunk(self, plan: Plan) -> None:
         """From now on the items of this list are claimed one by one. Only while nobody else takes part."""

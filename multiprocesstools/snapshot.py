@@ -16,16 +16,15 @@ from multiprocesstools.claims import identity
 from multiprocesstools.claims.disk import ABSENT
 from multiprocesstools.claims.ended import Ended, Outcome
 from multiprocesstools.claims.noted import Marks, Noted, Shown
-from multiprocesstools.claims.record import Record, Unreadable, decode
-from multiprocesstools.claims.slots import Files, Listing, Slot, read_listing, read_settled
+from multiprocesstools.claims.record import LIMIT_BYTES, Record, Unreadable, decode
+from multiprocesstools.claims.slots import Files, Listing, Slot, is_chunk, read_listing, read_settled
 from multiprocesstools.claims.survey import State, decide, needed_attempts
+from multiprocesstools.diary import Diary
 from multiprocesstools.journal import read_journal
 from multiprocesstools.plans import Plans
 from multiprocesstools.run import Run, Settings
 
 _MOST_LOOKS = 3
-_SHORTEST_SECONDS = 0.001  # of the times in a journal
-_ENDS = frozenset({"done", "failed", "dropped", "skipped", "lost"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,35 +84,6 @@ class Snapshot:
             f"{n:,} {what}" for what in ("failed", "skipped", "running", "stale", "free") if (n := getattr(self, what))
         ]
         return ", ".join(parts)
-
-
-@dataclass(slots=True)
-class _Diary:
-    """What one journal says in one pass."""
-
-    done: int = 0
-    failed: int = 0
-    first: float | None = None
-    latest: float = 0.0
-    open: dict[str, tuple[float, float]] = field(default_factory=dict)
-
-    def add(self, event: dict[str, Any]) -> None:
-        kind, item = event["event"], event.get("item")
-        self.latest = event["at"]
-        if not isinstance(item, str):
-            return
-        if kind == "claimed":
-            self.open[item] = (event["time"], event["at"])
-            self.first = event["at"] if self.first is None else self.first
-        elif kind in _ENDS:
-            self.open.pop(item, None)
-            self.done += kind == "done"
-            self.failed += kind == "failed"
-
-    @property
-    def rate(self) -> float:
-        spent = self.latest - self.first if self.first is not None else 0.0
-        return self.done / spent if spent >= _SHORTEST_SECONDS else 0.0
 
 
 def take_snapshot(run: Run) -> Snapshot:
@@ -189,7 +159,7 @@ class _Look:
         others = [name for name in names if name in listing.items] if listing.items else []
         done = sum(map(listing.names.__contains__, names)) - sum(name in listing.names for name in others)
         self._counts[State.DONE] += done
-        self._counts[State.FREE] += len(names) - len(others) - done
+        self._counts[State.FREE] += len(names) - len(others) - done - self._look_at_chunks(listing)
         tried = {name: listing.items[name] for name in others}
         if listing.directory in self._open:
             tried |= {name: files for name, files in listing.items.items() if files.highest and not files.done}
@@ -199,6 +169,30 @@ class _Look:
             self._partials += [
                 self._run.relative(Slot(listing.directory, name).partial(k)) for k in sorted(files.partials)
             ]
+
+    def _look_at_chunks(self, listing: Listing) -> int:
+        """Of how many items of chunks nothing is to be seen but the claim of the chunk? They are counted with it."""
+        found = 0
+        for chunk in filter(is_chunk, listing.items):
+            files, slot = listing.items[chunk], Slot(listing.directory, chunk)
+            data = self._read(slot.claim(1)) if not files.ended else b""
+            owner = _owner(data or b"")
+            if owner is not None:
+                unseen = [name for name in self._plans.members(listing.directory, chunk) if not _is_seen(listing, name)]
+                state = State.STALE if identity.is_gone(owner.identity) else State.RUNNING
+                self._counts[state] += len(unseen)
+                self._note_chunk(listing.directory, unseen, owner, state)
+                found += len(unseen)
+        return found
+
+    def _note_chunk(self, directory: str, names: list[str], owner: Record, state: str) -> None:
+        """Those that the owner has in work, by its journal."""
+        diary, who = self._diaries.get(owner.file_name), owner.identity
+        for name in names:
+            item = self._run.relative(f"{directory}/{name}")
+            if diary is not None and item in diary.open:
+                seconds = self._seconds_in_work(owner, item)
+                self._items.append(ItemStatus(item, state, 1, owner.file_name, who.host, who.pid, seconds))
 
     def _look_at_item(self, slot: Slot, files: Files, looks: int = 1) -> None:
         if files.done:
@@ -253,7 +247,7 @@ class _Look:
     def _read(self, path: str) -> bytes | None:
         """The content; None when missing; nothing where it cannot be read."""
         try:
-            return self._run.disk.read(path)
+            return self._run.disk.read(path, LIMIT_BYTES, whole=False)
         except OSError:
             return b""
 
@@ -264,12 +258,12 @@ class _Look:
         except OSError as error:
             return Ended(Outcome.UNREADABLE, exception=str(error))
 
-    def _read_diaries(self) -> dict[str, _Diary]:
+    def _read_diaries(self) -> dict[str, Diary]:
         """One pass over the journals, which also name the items of open directories."""
-        found: dict[str, _Diary] = {}
+        found: dict[str, Diary] = {}
         for entry in self._run.disk.list(self._run.logs):
             if entry.name.endswith(".jsonl"):
-                diary = found[entry.name.removesuffix(".jsonl")] = _Diary()
+                diary = found[entry.name.removesuffix(".jsonl")] = Diary()
                 for event in read_journal(f"{self._run.logs}/{entry.name}"):
                     diary.add(event)
                     if self._open and isinstance(item := event.get("item"), str):
@@ -281,7 +275,7 @@ class _Look:
     def _instances(self) -> list[InstanceStatus]:
         found = []
         for name, record in sorted(self._records.items()):
-            diary = self._diaries.get(name, _Diary())
+            diary = self._diaries.get(name, Diary())
             who = record.identity
             found.append(InstanceStatus(name, who.host, who.pid, self._gone[name], diary.done, diary.failed))
         return found
@@ -289,6 +283,10 @@ class _Look:
 
 def _names(names: list[str], inodes: bool) -> Noted:
     return Marks({name: place for place, name in enumerate(names)}) if inodes else Shown(names)
+
+
+def _is_seen(listing: Listing, name: str) -> bool:
+    return name in listing.names or name in listing.items
 
 
 def _owner(data: bytes) -> Record | None:

@@ -79,7 +79,10 @@ def _pass(run: Run, me: Instance, *, force: bool = False, dry_run: bool = False)
     plans = Plans(run)
     directories, parts = plans.directories(), plans.directories_of_parts()
     placeholders = _placeholders(run, directories) if plans.any_in_place() else set()
-    report = sweep(me, run.instances, directories, placeholders=placeholders, parts=parts, force=force, dry_run=dry_run)
+    report = sweep(
+        me, run.instances, directories, placeholders=placeholders, parts=parts, members=plans.members, force=force,
+        dry_run=dry_run,
+    )  # fmt: skip
     _sweep_hints(run, report, dry_run=dry_run)
     own = [directory for directory in (run.home, run.plans, run.directory) if directory not in directories]
     _sweep_private(run, own, report, force=force, dry_run=dry_run)

@@ -29,7 +29,7 @@ FLOORS = [
     ["inventory"],
     ["plan"],
     ["agreement"],
-    ["plans", "heart", "progress", "signals", "waiting", "pulse"],
+    ["plans", "heart", "progress", "signals", "waiting", "pulse", "diary"],
     ["pacemaker"],
     ["member", "snapshot", "hints", "order"],
     ["crew", "retry", "sweeper", "watch"],

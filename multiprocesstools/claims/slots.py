@@ -50,6 +50,10 @@ def check_name(name: str) -> str:
     return name
 
 
+def is_chunk(name: str) -> bool:
+    return _CHUNK.fullmatch(name) is not None
+
+
 def check_relative(path: str) -> str:
     """The path itself, if it stays inside its directory and every part of it is a name that can be used."""
     if not isinstance(path, str):

@@ -18,7 +18,14 @@ from multiprocesstools.claims.disk import ABSENT
 from multiprocesstools.claims.instance import Instance
 from multiprocesstools.claims.peers import Sight, Verdict
 from multiprocesstools.claims.record import Record
-from multiprocesstools.claims.slots import PRIVATE_SUFFIX, Files, Listing, Slot, Staged
+from multiprocesstools.claims.slots import PRIVATE_SUFFIX, Files, Listing, Slot, Staged, is_chunk
+
+Members = Callable[[str, str], list[str]]
+
+
+def no_members(directory: str, chunk: str) -> list[str]:
+    """For runs without chunks."""
+    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +63,15 @@ class Report:
 
 def sweep(
     me: Instance, instances: str, directories: Iterable[str], *,
-    placeholders: Iterable[str] = (), parts: Iterable[str] = (), force: bool = False, dry_run: bool = False,
+    placeholders: Iterable[str] = (), parts: Iterable[str] = (), members: Members = no_members, force: bool = False,
+    dry_run: bool = False,
 ) -> Report:  # fmt: skip
     """One pass over the directories of a run and over the records in `instances`.
 
     `parts` are directories with files that are only a part of an item: there a name does not tell whether its item is
-    done.
+    done. `members` are the finals of a chunk, by its directory and name.
     """
-    work = _Pass(me, instances, frozenset(parts), force, dry_run)
+    work = _Pass(me, instances, frozenset(parts), members, force=force, dry_run=dry_run)
     records = work.read_records(instances)
     for directory in directories:
         work.sweep_directory(directory)
@@ -76,7 +84,10 @@ def sweep(
 class _Pass:
     """One pass: who is who, and what was done."""
 
-    def __init__(self, me: Instance, instances: str, parts: frozenset[str], force: bool, dry_run: bool) -> None:
+    def __init__(
+        self, me: Instance, instances: str, parts: frozenset[str], members: Members, *, force: bool, dry_run: bool
+    ) -> None:
+        self._members = members
         self._me, self._instances, self._parts, self._force, self._dry_run = me, instances, parts, force, dry_run
         self._sights: dict[str, Verdict] = {}
         self._blocked: set[str] = set()
@@ -139,7 +150,10 @@ class _Pass:
                 self.report.unreadable.append(f"{directory}: {error.strerror}")
             return
         for name, files in listing.items.items():
-            self._sweep_item(Slot(directory, name), files)
+            if is_chunk(name):
+                self._sweep_chunk(listing, Slot(directory, name), files)
+            else:
+                self._sweep_item(Slot(directory, name), files)
         for staged in listing.staged:
             self._sweep_staged(listing, staged)
 
@@ -150,6 +164,19 @@ class _Pass:
                 self._remove_names(slot, files, number)
         elif files.highest and files.highest not in files.ended:
             self._sweep_claim(slot, files.highest)
+
+    def _sweep_chunk(self, listing: Listing, slot: Slot, files: Files) -> None:
+        """A chunk is over when the finals of all its items are there; one of no list, with its gone owner. The end of
+        an unfinished one is its owner's word, or said of an owner that is proved gone."""
+        finals = self._members(slot.directory, slot.name)
+        if finals and all(map(listing.is_done, finals)):
+            self._remove_names(slot, files, 1)
+        elif 1 in files.claims:
+            verdict = self._me.peers.judge_claim(slot.claim(1))
+            if not finals and self._counts_as_gone(verdict):
+                self._remove_names(slot, files, 1)
+            elif verdict.sight is Sight.GONE and not files.ended:
+                self._end(slot, 1, verdict)
 
     def _remove_names(self, slot: Slot, files: Files, number: int) -> None:
         if number in files.retries:
@@ -166,9 +193,11 @@ class _Pass:
         if not verdict.may_be_ended and not self._counts_as_gone(verdict):
             self._wait(slot.claim(attempt), verdict, "a claim")
             return
-        if not self._dry_run and not self._declare_over(slot, attempt, verdict):
-            return
-        self.report.ended.append(slot.ended(attempt))
+        self._end(slot, attempt, verdict)
+
+    def _end(self, slot: Slot, attempt: int, verdict: Verdict) -> None:
+        if self._dry_run or self._declare_over(slot, attempt, verdict):
+            self.report.ended.append(slot.ended(attempt))
 
     def _declare_over(self, slot: Slot, attempt: int, verdict: Verdict) -> bool:
         try:
