@@ -57,7 +57,10 @@ class Chunks:
         return self._work.cut.items > 0
 
     def heads(self) -> Iterator[int]:
-        """The positions of the items that are claimed one by one to be measured, beginning at a place of its own."""
+        """The positions of the items that are claimed one by one to be measured, beginning at a place of its own; none
+        when the list is cut."""
+        if self.are_cut:
+            return iter(())
         chance = random.Random(self._crew.member().instance.record.id)
         head, folders = self._work.cut.head, self._work.folders
         found = [place for folder in folders for place in range(folder.first, min(folder.first + head, folder.end))]
@@ -75,6 +78,8 @@ class Chunks:
 
     def insist(self, items: int, seconds: float) -> None:
         """No head is left for this instance. Others are measuring; who takes longer than a moment has long items."""
+        if self.are_cut:
+            return
         end = time.monotonic() + (0.0 if items else _PATIENCE_SECONDS)
         while not self.decide(0, 0.0) and time.monotonic() < end:
             self._crew.run.clock.sleep(_LOOK_SECONDS / 2)

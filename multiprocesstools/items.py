@@ -46,8 +46,8 @@ Settled = Callable[["Item", Fate, BaseException | None], None]
 class Item:
     """One claimed item. Use it with `with item:`; write the output to `item.path`.
 
-    Attributes: `source`, as it was given; `index`, its place in the list (0 for a single claim); `attempt`, 1 for the
-    first try.
+    Attributes: `source`, as it was given; `index`, its place in the list (0 for a single claim), `position`, where its
+    loop has noted it; `attempt`, 1 for the first try.
     """
 
     fate: Fate | None = None
@@ -58,9 +58,10 @@ class Item:
 
     def __init__(
         self, crew: Crew, claim: Claim, source: Any, index: int = 0, others: tuple[str, ...] = (), *,
-        on_error: str = "continue", defer: bool = False, results: bool = False, settled: Settled | None = None,
+        position: int = 0, on_error: str = "continue", defer: bool = False, results: bool = False,
+        settled: Settled | None = None,
     ) -> None:  # fmt: skip
-        self.source, self.index, self.attempt = source, index, claim.attempt
+        self.source, self.index, self.attempt, self.position = source, index, claim.attempt, position
         self._crew, self._member, self._claim, self._others = crew, crew.latest_member, claim, others
         self._instance = instance = self._member.instance
         self._on_error, self._defer, self._results, self._settled = on_error, defer, results, settled
@@ -231,11 +232,10 @@ class Item:
 
     def _written(self) -> str:
         """The path, or the only entry of the folder if nothing was written to the path."""
-        instance = self._instance
-        if instance.disk.look(self._staging) is not None:
+        if self._instance.disk.look(self._staging) is not None:
             return self._staging
-        folder = instance.staging(self._claim, "folder-")
-        entries = instance.disk.list(folder)
+        folder = self._instance.staging(self._claim, "folder-")
+        entries = self._instance.disk.list(folder)
         return f"{folder}/{entries[0].name}" if len(entries) == 1 else self._staging
 
     def _could_not_publish(self, error: OSError) -> bool:

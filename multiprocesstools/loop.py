@@ -12,7 +12,6 @@ import os
 import threading
 import time
 from collections.abc import Generator, Iterator
-from functools import partial
 
 from multiprocesstools.board import DONE, DROPPED, SETTLED, SKIPPED, TRIED
 from multiprocesstools.chunks import Chunks, Propose
@@ -47,6 +46,7 @@ class Loop:
         self._crew, self._work, self._options, self._progress = crew, work, options, progress
         self._scout = Scout(crew, work, hints, order=options.order, retry_failed=options.retry_failed)
         self._board = self._scout.board
+        self._how = How.DRAFT if options.results else How.STAGED
         self._chunks = Chunks(crew, work, self._board, propose)
         self._counting = Counting(progress.count_seconds)
         self._next_count = 0.0
@@ -65,8 +65,7 @@ class Loop:
         try:
             self._scout.survey()
             self._progress.start(self._board.tally())
-            if not self._chunks.are_cut:
-                yield from self._measure()
+            yield from self._measure()
             yield from self._untried()
             yield from self._rest()
             self._scout.clear_chunks()
@@ -84,7 +83,7 @@ class Loop:
             if self._is_over() or self._chunks.decide(done, time.monotonic() - began):
                 break
             done += yield from self._attempt(position, self._work.slot(position), None, look=False)
-        if not self._is_over() and not self._chunks.are_cut:
+        if not self._is_over():
             self._chunks.insist(done, time.monotonic() - began)
 
     def _untried(self) -> Iterator[Item]:
@@ -93,14 +92,17 @@ class Loop:
         while not self._is_over() and (step := scout.walk.next()) is not None:
             if step.act is not Act.TRY:
                 scout.inform(step)
-            elif not (yield from self._first_attempt(step.number)):
+                continue
+            slot = self._work.slot(step.number)
+            if slot.chunk:
+                won = yield from self._through_chunk(step.number, slot)
+            else:
+                won = yield from self._attempt(step.number, slot, None, look=False)
+            if not won:
                 scout.walk.met()
 
-    def _first_attempt(self, position: int) -> Generator[Item, None, bool]:
-        """At one item, or at all items of its chunk."""
-        slot = self._work.slot(position)
-        if not slot.chunk:
-            return (yield from self._attempt(position, slot, None, look=False))
+    def _through_chunk(self, position: int, slot: Slot) -> Generator[Item, None, bool]:
+        """All open items of a chunk, one after the other; whether it was won."""
         span = self._chunks.span(position)
         with self._crew.guard.critical():
             chunk = self._chunks.take(slot, span)
@@ -214,7 +216,11 @@ class Loop:
         item, going_on = None, False
         try:
             with self._crew.guard.critical():
-                taken = self._take(slot, files, look) if chunk is None else self._crew.take_item(chunk, slot)
+                if chunk is not None:
+                    taken = self._crew.take_item(chunk, slot)
+                else:
+                    known = files if files and files.highest else None
+                    taken = self._crew.take(slot, known, look=look, how=self._how)
                 if isinstance(taken, Refusal):
                     self._board.note_refusal(index, taken)
                     return False
@@ -227,17 +233,13 @@ class Loop:
         self._conclude(item, fresh=files is None or taken.attempt == files.last_retry + 1)
         return True
 
-    def _take(self, slot: Slot, files: Files | None, look: bool) -> Claim | Refusal:
-        how = How.DRAFT if self._options.results else How.STAGED
-        return self._crew.take(slot, files if files and files.highest else None, look=look, how=how)
-
     def _item(self, index: int, claim: Claim) -> Item:
         work, number = self._work, self._work.indices[index]
         others = work.others[number] if work.others else ()
         return Item(
             self._crew, claim, work.sources[number], number, others,
-            on_error=self._options.on_error, defer=True, results=self._options.results,
-            settled=partial(self._settled, index),
+            position=index, on_error=self._options.on_error, defer=True, results=self._options.results,
+            settled=self._settled,
         )  # fmt: skip
 
     def _conclude(self, item: Item, *, fresh: bool) -> None:
@@ -252,8 +254,8 @@ class Loop:
             raise error
         self._count_failures(item.fate, fresh)
 
-    def _settled(self, position: int, item: Item, fate: Fate, error: BaseException | None) -> None:
-        self._board.states[position] = _STATES.get(fate, TRIED)
+    def _settled(self, item: Item, fate: Fate, error: BaseException | None) -> None:
+        self._board.states[item.position] = _STATES.get(fate, TRIED)
         self._board.here += fate is Fate.DONE
         if fate is Fate.FAILED:
             self._last_error = error

@@ -13,9 +13,9 @@ import random
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from operator import itemgetter
+from typing import NamedTuple
 
 OPEN = 0
 FEW_FOLDERS = 8
@@ -35,8 +35,7 @@ class Act(Enum):
     TELL = "tell"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """`number` is that of a directory, or the position of an item."""
 
     act: Act

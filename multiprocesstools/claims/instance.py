@@ -122,7 +122,7 @@ class Instance:
 
     def notice_silence(self) -> bool:
         """Is it overdue? Then it is said, once, of everything in hand."""
-        if overdue := self.overdue():
+        if overdue := self.beats.overdue:
             self._warn_of_loss()
         return overdue
 

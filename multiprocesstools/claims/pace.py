@@ -45,7 +45,9 @@ class Beats:
     @property
     def overdue(self) -> bool:
         """Has there been none for so long that others may take over?"""
-        return self._clock.elapsed() - self.latest > self._long_seconds
+        if self.pace is not None:
+            self.pace.listen(self.note)
+        return self._clock.elapsed() - self._latest > self._long_seconds
 
     @property
     def come_from_elsewhere(self) -> bool:
