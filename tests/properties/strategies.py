@@ -102,7 +102,7 @@ class Drawer(PosixDisk):
     def scan(self, directory: str, see: Any) -> Any:
         return see(self.list(directory))
 
-    def read(self, path: str, limit: int = 1 << 20) -> bytes | None:
+    def read(self, path: str, limit: int = 1 << 20, *, whole: bool = True) -> bytes | None:
         return self.files.get(path)
 
 

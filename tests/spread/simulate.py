@@ -130,7 +130,7 @@ class Reader:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def read(self, path: str, limit: int = 0) -> bytes | None:
+    def read(self, path: str, limit: int = 0, *, whole: bool = True) -> bytes | None:
         """`path` is a position. A beat counts up as long as its instance lives."""
         world = self._world
         owners = world.owners[int(path)]
