@@ -33,7 +33,7 @@ SETTINGS = json.dumps({"format": 1, "beat_seconds": 20.0, "patience_seconds": 30
 KEY = ID
 PLAN = {
     "format": 1, "key": KEY, "name": "n", "template": "{stem}.txt", "directory": "", "directories": ["out"], "count": 2,
-    "sources": "0" * 64, "sequence": 1, "numbered": False, "in_place": False, "files": 1,
+    "sources": "0" * 64, "sequence": 1, "numbered": False, "in_place": False, "files": 1, "chunk": 1, "head": 0,
 }  # fmt: skip
 PLAN_LINE = json.dumps(PLAN).encode()
 

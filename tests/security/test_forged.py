@@ -236,6 +236,7 @@ def test_a_forged_plan_leads_commands_to_any_folder_where_they_touch_names_of_th
     plan = {
         "format": 1, "key": ID, "name": "n", "template": "t", "directory": "", "directories": [str(folder), "/"],
         "count": 1, "sources": "", "sequence": 9, "numbered": False, "in_place": False, "files": 1,
+        "chunk": 1, "head": 0,
     }  # fmt: skip
     plans = run / ".multiprocesstools" / "plans"
     (plans / f"{ID}.names").write_bytes(data)

@@ -66,6 +66,8 @@ SCENARIOS = (
     Scenario("start", scripts.start, _TWO),
     Scenario("claim and publish files", scripts.files, _TWO),
     Scenario("claim and publish files, not durable", scripts.files, _TWO, options={"durable": False}),
+    Scenario("claim a chunk", scripts.chunked, _TWO),
+    Scenario("take over a chunk", scripts.chunked, _TWO, before=(scripts.killed_in_a_chunk,)),
     Scenario("publish directories", scripts.directories, {"out/a.zarr": DONE, "out/b.zarr": DONE}),
     Scenario("publish from a folder", scripts.folders, {"out/a.txt": DONE}),
     Scenario(

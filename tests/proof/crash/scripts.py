@@ -34,6 +34,15 @@ def files(place: Place) -> None:
                 write(item.path)
 
 
+def chunked(place: Place) -> None:
+    """Both items are one chunk."""
+    loop = place.items(chunk=2)
+    with place.armed():
+        for item in loop:
+            with place.work(item):
+                write(item.path)
+
+
 def directories(place: Place) -> None:
     loop = place.items(final="{value}.zarr")
     with place.armed():
@@ -222,6 +231,13 @@ def stopping(place: Place) -> None:
 
 def killed_at_work(place: Place) -> None:
     for item in place.items():
+        with place.work(item):
+            write(item.path, halves=1)
+            die()
+
+
+def killed_in_a_chunk(place: Place) -> None:
+    for item in place.items(chunk=2):
         with place.work(item):
             write(item.path, halves=1)
             die()
