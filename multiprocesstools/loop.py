@@ -103,6 +103,8 @@ class Loop:
         left = {number for number, folder in enumerate(board.folders) if not board.is_settled(folder)}
         sizes = {number: len(board.folders[number].names) for number in left}
         watch = Watch(sizes, self._crew.member().instance.record.id, self._crew.rules.beat_seconds)
+        if self._options.wait and (seconds := watch.first_pause_seconds(left, self._scout.instances)):
+            self._pause(seconds)
         while left and not self._is_over():
             if self._scout.shares:
                 self._scout.hear()
