@@ -175,9 +175,9 @@ class Board:
                 self.states[span] = self.states[span].replace(_JUST_OPEN, _JUST_TRIED)
         for number, (failed, skipped) in heard.over.items():
             if number < len(self.folders) and not self.is_settled(folder := self.folders[number]):
-                done = max(len(folder.names) - failed - skipped, 0)
-                states = bytes([DONE]) * done + bytes([FAILED]) * failed + bytes([SKIPPED]) * skipped
-                if len(states) == len(folder.names):
+                done = len(folder.names) - failed - skipped
+                if done >= 0:  # else it is forged
+                    states = bytes([DONE]) * done + bytes([FAILED]) * failed + bytes([SKIPPED]) * skipped
                     self.states[folder.first : folder.end] = states
 
     def unsettled(self, folders: Iterable[Folder]) -> Iterator[tuple[int, Slot, Files]]:

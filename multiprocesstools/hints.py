@@ -22,6 +22,8 @@ from multiprocesstools.run import Run
 _NUMBERS = r"(?P<folder>[0-9]{1,9})-(?P<failed>[0-9]{1,9})-(?P<skipped>[0-9]{1,9})"
 _HINT = re.compile(rf"(?P<kind>taken|over)-{_NUMBERS}\.(?P<who>.+)")
 FOLDER = ".done"
+FRESH_SECONDS = 20.0
+"""For so long a list of the records is good enough, unless a hint has a name that is not in it."""
 
 
 @dataclass(slots=True)
@@ -38,14 +40,17 @@ class Hints:
 
     def __init__(self, run: Run, key: str) -> None:
         self._run, self.directory = run, f"{run.plans}/{key}{FOLDER}"
+        self._seen: set[str] = set()
+        self._look_again = 0.0
 
     def read(self) -> Heard:
         """OSError: nothing was heard."""
         hints = _hints_in(self._run, self.directory)
-        standing = self._standing()
-        heard = Heard(max(len(standing), 1))
+        if self._run.clock.elapsed() >= self._look_again or any(hint["who"] not in self._seen for hint in hints):
+            self._seen = self._standing()
+        heard = Heard(max(len(self._seen), 1))
         for hint in hints:
-            if hint["who"] in standing:
+            if hint["who"] in self._seen:
                 if hint["kind"] == "over":
                     heard.over[int(hint["folder"])] = int(hint["failed"]), int(hint["skipped"])
                 else:
@@ -53,9 +58,13 @@ class Hints:
         return heard
 
     def count_instances(self) -> int:
-        return max(len(self._standing()), 1)
+        self._seen = self._standing()
+        return max(len(self._seen), 1)
 
     def _standing(self) -> set[str]:
+        """The names of the records. While this instance runs, a hint stays true although its instance has left; so they
+        need not be listed each time."""
+        self._look_again = self._run.clock.elapsed() + FRESH_SECONDS
         return {entry.name for entry in self._run.raw.list(self._run.instances) if entry.name[0] != "."}
 
     def tell_taken(self, folder: int, who: str) -> None:

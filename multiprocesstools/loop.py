@@ -81,10 +81,9 @@ class Loop:
         done, began = 0, time.monotonic()
         for position in self._chunks.heads():
             if self._is_over() or self._chunks.decide(done, time.monotonic() - began):
-                break
+                return
             done += yield from self._attempt(position, self._work.slot(position), None, look=False)
-        if not self._is_over():
-            self._chunks.insist(done, time.monotonic() - began)
+        self._chunks.insist(done, time.monotonic() - began)
 
     def _untried(self) -> Iterator[Item]:
         """The items without any file."""
@@ -110,9 +109,7 @@ class Loop:
             return False
         try:
             for other in span:
-                if self._is_over() or chunk.lost or chunk.given_up:
-                    break
-                if self._board.states[other] == OPEN:
+                if self._board.states[other] == OPEN and not (self._is_over() or chunk.lost or chunk.given_up):
                     yield from self._attempt(other, self._work.slot(other), None, chunk=chunk)
         finally:
             self._chunks.leave(chunk, span)
@@ -124,6 +121,8 @@ class Loop:
         left = {number for number, folder in enumerate(board.folders) if not board.is_settled(folder)}
         sizes = {number: len(board.folders[number].names) for number in left}
         watch = Watch(sizes, self._crew.member().instance.record.id, self._crew.rules.beat_seconds)
+        if self._options.wait and (seconds := watch.first_pause_seconds(left, self._scout.instances)):
+            self._pause(seconds)
         while left and not self._is_over():
             if self._scout.shares:
                 self._scout.hear()

@@ -94,7 +94,7 @@ class Walk:
         self._lost += 1
         self._next, self._is_crowded = -1, True
         left = self._states.count(OPEN, first, end)
-        if self._lost * left >= listing_cost(end - first):
+        if self._lost * left >= 2 * listing_cost(end - first):
             self._known.discard(self._here)
         self._place = -1
 

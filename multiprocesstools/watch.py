@@ -13,6 +13,7 @@ from multiprocesstools.order import FEW_FOLDERS, listing_cost
 
 _OPERATIONS_PER_SECOND = 400.0
 _MOST_BEATS = 1.5
+_CROWDED_SECONDS = 3.0
 _COUNTING_PER_SECOND = 100.0
 
 
@@ -35,6 +36,12 @@ class Watch:
                     break
                 self._chosen.append(folder)
         return list(self._chosen)
+
+    def first_pause_seconds(self, left: Collection[int], instances: int) -> float:
+        """Among very many who wait, the first look can wait too: others will say what they find. Else nothing."""
+        self.choose(left, instances)
+        fair = self.pause_seconds(0.0, instances)
+        return fair if fair > _CROWDED_SECONDS else 0.0
 
     def cost(self) -> float:
         """Of one round, in operations."""

@@ -99,7 +99,17 @@ def test_a_hint_counts_while_the_record_of_its_instance_stands(run: Run) -> None
     hints.tell_taken(4, "a-2")
     assert hints.read() == Heard(2, {3, 4}, {5: (2, 1)})
     Path(run.instances, "a-1").unlink()
-    assert hints.read() == Heard(1, {4}, {})
+    assert Hints(run, "plan").read() == Heard(1, {4}, {})
+
+
+def test_the_records_are_listed_again_for_a_hint_of_a_newcomer(run: Run) -> None:
+    stand(run, "a-1")
+    hints = Hints(run, "plan")
+    hints.tell_taken(3, "a-1")
+    assert hints.read() == Heard(1, {3})
+    stand(run, "a-2")
+    hints.tell_taken(4, "a-2")
+    assert hints.read() == Heard(2, {3, 4})
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """In which order an instance walks."""
 
+import pytest
+
 from multiprocesstools.order import FEW_FOLDERS, OPEN, Act, Step, Walk, lists_all_at_start, place_of
 
 TAKEN = OPEN + 1
@@ -17,9 +19,9 @@ def walk_through(walk: Walk, states: bytearray, most: int = 10_000) -> list[int]
     return seen
 
 
-def walk(size: int, order: str, number: int = 0) -> list[int]:
+def walk(size: int, order: str, start: float = 0.0) -> list[int]:
     states = bytearray(size)
-    return walk_through(Walk(states, [(0, size)], order, "seed", range(size), start=place_of(number)), states)
+    return walk_through(Walk(states, [(0, size)], order, "a", range(size), start=start), states)
 
 
 def entered(walking: Walk) -> int:
@@ -49,11 +51,19 @@ def test_given_is_the_order_of_the_list_also_across_directories() -> None:
 def test_spread_begins_somewhere_and_visits_everything_once() -> None:
     starts = set()
     for number in range(1, 9):
-        seen = walk(100, "spread", number)
+        seen = walk(100, "spread", place_of(number))
         assert sorted(seen) == list(range(100))
         assert seen[1] == (seen[0] + 1) % 100
         starts.add(seen[0])
     assert len(starts) == 8
+
+
+@pytest.mark.parametrize("many", [2, 7, 8, 100, 512])
+@pytest.mark.parametrize("first", [1, 333])
+def test_instances_with_numbers_in_a_row_begin_far_from_each_other(first: int, many: int) -> None:
+    places = sorted(place_of(number) for number in range(first, first + many))
+    gaps = [after - before for before, after in zip(places, [*places[1:], places[0] + 1], strict=True)]
+    assert places[0] >= 0 and places[-1] < 1 and min(gaps) > 0.25 / many and max(gaps) < 4 / many
 
 
 def test_a_directory_is_finished_before_the_next_is_entered_and_each_is_listed_once() -> None:

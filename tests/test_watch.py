@@ -43,6 +43,11 @@ def test_the_server_is_asked_for_some_hundred_operations_a_second_by_all() -> No
         assert instances * watching.cost() / watching.pause_seconds(3.0, instances) <= 600
 
 
+def test_only_among_very_many_the_first_look_waits() -> None:
+    assert watch(256).first_pause_seconds(range(256), 512) > 3.0
+    assert watch(3, size=30).first_pause_seconds(range(3), 4) == 0.0
+
+
 def test_for_a_bar_few_directories_are_all_counted_and_many_in_turn() -> None:
     many = [Folder(f"/{number}", 0, ["x"] * 600) for number in range(100)]
     assert Counting(2.0).choose(many[: FEW_FOLDERS - 1], 1000) == many[: FEW_FOLDERS - 1]

@@ -24,7 +24,7 @@ from multiprocesstools.claims.record import Beat, Record
 from multiprocesstools.claims.slots import Files, Listing
 from multiprocesstools.claims.survey import Finding, State, decide
 from multiprocesstools.finals import Folder, WorkList, work_list
-from multiprocesstools.hints import Heard
+from multiprocesstools.hints import FRESH_SECONDS, Heard
 from multiprocesstools.order import FEW_FOLDERS, Act, Walk, listing_cost, lists_all_at_start, place_of
 from multiprocesstools.watch import Watch
 
@@ -113,10 +113,11 @@ class World:
         self.listings += 1
         return Listing(folder.path, shown, items, [])
 
-    def heard(self) -> Heard:
-        found = Heard(len(self.standing))
+    def heard(self, standing: set[str]) -> Heard:
+        """What the hints say to whoever has seen these records."""
+        found = Heard(len(standing))
         for (kind, number), names in self.hints.items():
-            if names & self.standing:
+            if names & standing:
                 if kind == "over":
                     found.over[number] = 0, 0
                 else:
@@ -150,6 +151,8 @@ class Instance:
         self._listed: Any = None
         self.number = number
         self._chance = random.Random(number)
+        self._seen: set[str] = set()
+        self._look_again = 0.0
         self._judged: dict[int, float] = {}
         self.peers = Peers(
             Reader(world), self, "", self.name, beat_seconds=BEAT_SECONDS, patience_seconds=PATIENCE_SECONDS,  # type: ignore[arg-type]
@@ -211,6 +214,8 @@ class Instance:
         left = {number for number, folder in enumerate(board.folders) if not board.is_settled(folder)}
         watch = Watch({n: len(folder.names) for n, folder in enumerate(board.folders)}, self.name, BEAT_SECONDS)
         pause = FIRST_PAUSE
+        self._check_idle()
+        yield 0.0, watch.first_pause_seconds(left, self.instances)
         while left:
             if shares:
                 yield from self._ask()
@@ -280,15 +285,21 @@ class Instance:
         yield listing_cost(shown), 0.0
 
     def _ask(self) -> Life:
-        heard = self.world.heard()
+        world, said = self.world, self.world.hints.values()
+        cost = listing_cost(sum(map(len, said)))
+        if world.now >= self._look_again or any(names - self._seen for names in said):
+            cost += self._list_records()
+        heard = world.heard(self._seen)
         self.board.hear(heard)
-        self.instances = heard.instances
-        hints = sum(map(len, self.world.hints.values()))
-        yield listing_cost(hints) + listing_cost(len(self.world.standing)), 0.0
+        yield cost, 0.0
 
     def _count_instances(self) -> Life:
-        self.instances = len(self.world.standing)
-        yield listing_cost(self.instances), 0.0
+        yield self._list_records(), 0.0
+
+    def _list_records(self) -> float:
+        self._seen, self._look_again = set(self.world.standing), self.world.now + FRESH_SECONDS
+        self.instances = len(self._seen)
+        return listing_cost(self.instances)
 
     def _check_idle(self) -> None:
         """It waits, or leaves: is there an item that nobody has claimed?"""
@@ -351,8 +362,8 @@ def simulate(
     run(world, people)
     unfinished = len(work) - world.state.count(FINISHED)
     return Outcome(
-        instances, world.operations / len(work), world.wasted / world.attempts, world.listings, world.idle, unfinished,
-        world.again, world.rounds, world.now,
+        instances, world.operations / len(work), world.wasted / max(world.attempts, 1), world.listings, world.idle,
+        unfinished, world.again, world.rounds, world.now,
     )  # fmt: skip
 
 
