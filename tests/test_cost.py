@@ -19,15 +19,15 @@ LOOP = """
 import os, sys
 from multiprocesstools import MultiProcessHelper
 with MultiProcessHelper("cost", sys.argv[1], max_attempts=1, stop_after=None, durable=DURABLE) as mph:
-    for item in mph.items(range(int(sys.argv[2])), final="{value}.txt", directory="out", progress=False):
+    for item in mph.items(range(int(sys.argv[2])), final="{value}.txt", directory="out", progress=False, OPTIONS):
         with item:
             WORK
 """
 WRITE = "os.close(os.open(item.path, os.O_CREAT | os.O_WRONLY))"
 
 
-def script(work: str = WRITE, *, durable: bool = True) -> str:
-    return LOOP.replace("WORK", work).replace("DURABLE", str(durable))
+def script(work: str = WRITE, options: str = "", *, durable: bool = True) -> str:
+    return LOOP.replace("WORK", work).replace("DURABLE", str(durable)).replace("OPTIONS", options)
 
 
 CHANGES = {"link", "linkat", "unlink", "unlinkat", "rename", "renameat", "mkdir", "mkdirat", "symlinkat"}
@@ -71,6 +71,8 @@ ENDED = {"create": 1, "change": 3, "look": 2, "fsync": 1}
 COSTS: dict[str, tuple[str, dict[str, float]]] = {
     "done": (script(), {"create": 1, "change": 4, "look": 1, "open": 1, "fsync": 1}),
     "done, not durable": (script(durable=False), {"create": 1, "change": 4, "look": 2}),
+    "result": (script("item.result = 1", "results=True"), {"create": 1, "change": 2, "look": 1, "fsync": 1}),
+    "chunk of 20": (script(options="chunk=20"), {"create": 1, "change": 2.1, "look": 1, "open": 1, "fsync": 1}),
     "failed": (script("raise ValueError"), ENDED | {"open": 1}),
     "skipped": (script("item.skip('nothing to see')"), ENDED),
     "dropped": (script("item.drop()"), ENDED | {"open": 1}),
@@ -80,8 +82,9 @@ COSTS: dict[str, tuple[str, dict[str, float]]] = {
 @pytest.mark.parametrize(("code", "cost"), COSTS.values(), ids=list(COSTS))
 def test_an_item_costs(tmp_path: Path, code: str, cost: dict[str, float]) -> None:
     """done: link C, (the caller's create of P), link P F, unlink P, unlink C are the five changes; lstat F; open and
-    fsync P, or lstat P. Otherwise: link C, lstat F; lstat P, to discard it; create, fsync, link and unlink X, and open
-    it to see what the next listing means."""
+    fsync P, or lstat P. A result is written into its claim; the claim of a chunk is shared by its items. Otherwise:
+    link C, lstat F; lstat P, to discard it; create, fsync, link and unlink X, and open it to see what the next listing
+    means."""
     assert per_item(tmp_path, code) == cost
 
 
@@ -91,3 +94,12 @@ def test_a_second_run_over_finished_items_makes_no_call_per_item(tmp_path: Path)
     assert 0 < counted["getdents64"] < 200
     below = {what: number for what, number in counted.items() if what not in ("elsewhere", "getdents64")}
     assert sum(below.values()) < 20, below
+
+
+def test_status_makes_no_call_per_item(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", script(), str(tmp_path / "run"), "2000"], check=True, timeout=120)
+    status = "import sys\nfrom multiprocesstools.snapshot import take_snapshot\nfrom multiprocesstools.run import Run\n"
+    status += "assert take_snapshot(Run(sys.argv[1])).done == int(sys.argv[2])"
+    counted = calls(status, tmp_path / "run", 2000, tmp_path / "trace")
+    assert 0 < counted["getdents64"] < 100
+    assert sum(number for what, number in counted.items() if what not in ELSEWHERE) < 5

@@ -76,7 +76,7 @@ def retract(me: Instance, claim: Claim, disk: Disk) -> None:
     """Move the half-written final aside and remove sign and placeholder, if the item is still ours and unpublished."""
     files = _without_final(me, claim, disk)
     if claim.signed and files.sign and not was_taken_over(files, claim.attempt):
-        move_aside(me, claim.slot, claim.attempt, disk)  # without a look, which a client may answer with "missing"
+        move_aside(me, claim.slot, claim.attempt, disk)  # no look first: a client may say "missing"
         disk.unlink(claim.slot.sign)
     claim.signed = False
     _remove_placeholder(me, claim, disk)

@@ -187,11 +187,11 @@ MUTANTS = [
     ),
     _one(
         "the sign goes before the half-written final", "claims/direct.py",
-        """            move_aside(me, claim.slot, claim.attempt, disk)
+        """        move_aside(me, claim.slot, claim.attempt, disk)  # no look first: a client may say "missing"
         disk.unlink(claim.slot.sign)
 """,
-        """            disk.unlink(claim.slot.sign)
-            move_aside(me, claim.slot, claim.attempt, disk)
+        """        disk.unlink(claim.slot.sign)
+        move_aside(me, claim.slot, claim.attempt, disk)
 """,
         "in place",
     ),
