@@ -133,8 +133,7 @@ def _next_attempt(me: Instance, slot: Slot, files: Files) -> int | Refusal | Sig
 
 def end_if_over(me: Instance, slot: Slot, attempt: int) -> Refusal | Sight:
     """Declare an attempt over if its owner is gone or silent. A refusal: it is running. A sight: look again."""
-    holder = slot.holder(attempt)
-    verdict = me.peers.judge_claim(holder.claim(attempt))
+    holder, verdict = _judge(me, slot, attempt)
     left = me.hands.has_left(holder, attempt)
     if left is not None and (verdict.sight is Sight.MINE or verdict.owner is None):
         me.write_ended(holder, attempt, left)
@@ -146,6 +145,14 @@ def end_if_over(me: Instance, slot: Slot, attempt: int) -> Refusal | Sight:
     if verdict.sight is not Sight.VANISHED:
         declare_over(me, slot, attempt, verdict)
     return verdict.sight
+
+
+def _judge(me: Instance, slot: Slot, attempt: int) -> tuple[Slot, Verdict]:
+    """The owner of an attempt, and whose claim says so: the item's own, from before it belonged to a chunk, or that."""
+    verdict, holder = me.peers.judge_claim(slot.claim(attempt)), slot.holder(attempt)
+    if holder is slot or verdict.sight is not Sight.VANISHED:
+        return slot, verdict
+    return holder, me.peers.judge_claim(holder.claim(attempt))
 
 
 def declare_over(me: Instance, slot: Slot, attempt: int, verdict: Verdict) -> None:
@@ -282,9 +289,7 @@ def end(me: Instance, claim: Claim, end: Ended) -> None:
 
 def give_up(me: Instance, claim: Claim, end: Ended) -> None:
     """Declare an attempt over while its work goes on, so that somebody else can begin at once. OSError: it is not.
-
-    Called by signal handlers: it does not wait for a server that does not answer.
-    """
+    Called by signal handlers: it does not wait for a server that does not answer."""
     if claim.given_up:
         return
     if claim.retract is not None:

@@ -151,6 +151,19 @@ def test_a_chunk_that_was_given_up_is_for_everybody_and_is_not_gone_on_with(worl
     assert refused(take(other, a)) is State.DONE
 
 
+def test_a_claim_from_before_there_were_chunks_is_judged_by_itself(world: World) -> None:
+    """An item that a dead instance had claimed by itself, in a chunk that is held and then left."""
+    dead, owner, heir = world.join(), world.join(), world.join()
+    [a, *_] = items(world)
+    won(take(dead, Slot(a.directory, a.name)))
+    chunk = hold(world, owner)
+    assert refused(take(heir, a)) is State.RUNNING
+    world.die(dead)
+    assert won(take(heir, a)).attempt == 2
+    leave_chunk(owner, chunk, done=False)
+    assert refused(take(owner, a)) is State.RUNNING
+
+
 def test_no_final_can_have_the_name_of_a_chunk() -> None:
     with pytest.raises(BadName):
         check_name(CHUNK)
