@@ -101,7 +101,8 @@ class MultiProcessHelper:
         progress: None for a bar or lines, False for silence, or a function that gets a `Tally`.
 
         Raises NoSources, BadName, BadArgument, DuplicateFinal, ListChanged, FinalOfAnotherKind before anything is
-        claimed; TooManyFailures in the loop.
+        claimed - FinalOfAnotherKind in a list of many directories before anything in that directory is -;
+        TooManyFailures in the loop.
         """
         self._crew.member()
         options = replace(self._options, wait=wait, order=order, retry_failed=retry_failed)
