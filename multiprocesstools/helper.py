@@ -108,7 +108,8 @@ class MultiProcessHelper:
         aside. progress: None for a bar or lines, False for silence, or a function that gets a `Tally`.
 
         Raises NoSources, BadName, BadArgument, DuplicateFinal, ListChanged, ChunksDiffer, FinalOfAnotherKind before
-        anything is claimed; TooManyFailures in the loop.
+        anything is claimed (in a list of many directories the last one before anything in that directory is);
+        TooManyFailures in the loop.
         """
         from multiprocesstools.opening import open_loop
 

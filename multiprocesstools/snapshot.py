@@ -15,7 +15,7 @@ from multiprocesstools.claims import ended as ended_files
 from multiprocesstools.claims import identity
 from multiprocesstools.claims.disk import ABSENT
 from multiprocesstools.claims.ended import Ended, Outcome
-from multiprocesstools.claims.noted import Marks, Noted, Shown
+from multiprocesstools.claims.noted import Marks, Names, Noted, Shown
 from multiprocesstools.claims.record import LIMIT_BYTES, Record, Unreadable, decode
 from multiprocesstools.claims.slots import Files, Listing, Slot, is_chunk, read_listing, read_settled
 from multiprocesstools.claims.survey import State, decide, needed_attempts
@@ -111,7 +111,8 @@ class _Look:
 
     def snapshot(self) -> Snapshot:
         for directory, names in self._names.items():
-            self._look_at(self._listing(directory, partial(_names, names)), names)
+            noted = (lambda inodes: Names()) if directory in self._open else partial(_names, names)
+            self._look_at(self._listing(directory, noted), names)
         counts, total = self._counts, sum(self._counts.values())
         rate = sum(diary.rate for name, diary in self._diaries.items() if self._gone.get(name) is False)
         unfinished = counts[State.FREE] + counts[State.STALE] + counts[State.RUNNING]

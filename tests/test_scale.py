@@ -18,8 +18,9 @@ from multiprocesstools import MultiProcessHelper
 from multiprocesstools.snapshot import take_snapshot
 from multiprocesstools.sweeper import preview
 from multiprocesstools.run import Run
-def peak():  # ru_maxrss would begin with the size of the process that started this one
-    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
+def peak():
+    with open("/proc/self/status") as file:  # getrusage(2) would also count the process that started this one
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) * 1024
 def names(i):
     return f"{i % 16:02x}/item{i:07d}" if what.endswith("folders") else f"item{i:07d}"
 if what.startswith("start"):

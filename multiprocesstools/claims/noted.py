@@ -63,7 +63,7 @@ class Shown:
         return hidden
 
     def __contains__(self, name: object) -> bool:
-        """Only to be asked of known finals."""
+        """Only to be asked of known finals: of all other names it does not know."""
         return name not in self._missing
 
     def discard(self, name: str) -> None:

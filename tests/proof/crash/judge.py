@@ -78,6 +78,8 @@ def look(run: Path, audit: Path) -> Sight:
         sight.home = [name for name in os.listdir(run / _HOME) if not _AT_HOME.fullmatch(name)]
         sight.home += [f"instances/{name}" for name in _listed(run / _HOME / "instances")]
         sight.home += [f"plans/{name}" for name in _listed(run / _HOME / "plans") if name.startswith(".")]
+        hints = (run / _HOME / "plans").glob("*.done/*")
+        sight.home += [str(path.relative_to(run / _HOME)) for path in hints]
     if audit.exists():
         lines = [line.split() for line in audit.read_text().splitlines()]
         sight.audit = [(name, int(pid)) for name, pid in lines]

@@ -108,7 +108,7 @@ MUTANTS = [
             ),
             (
                 "claims/instance.py", "slots.read_listing(directory, entries, names(inodes))",
-                'slots.read_listing(directory, [*disk.list("/run/instances"), *entries], names())',
+                'slots.read_listing(directory, [*disk.list("/run/instances"), *entries], names(inodes))',
             ),
         ),
         ("two on one machine",),
