@@ -80,7 +80,7 @@ class Board:
     @staticmethod
     def names(folder: Folder, *, kinds: bool = False) -> Callable[[bool], Noted]:
         """What is to be noted of the finals in a directory."""
-        return lambda inodes: Marks(folder.places()) if inodes else Shown(folder.names, kinds=kinds)
+        return lambda inodes: Marks(folder.places()) if inodes else Shown(folder.known(), kinds=kinds)
 
     def learn(self, folder: Folder, listing: Listing, *, at_once: bool = False) -> None:
         """What is shown is done, unless it is being written in place; what has files of the protocol was tried.

@@ -30,10 +30,16 @@ class Folder:
     path: str
     first: int
     names: list[str]
+    _known: set[str] | None = None
 
     @property
     def end(self) -> int:
         return self.first + len(self.names)
+
+    def known(self) -> set[str]:
+        """The names as a set of the caller's own. One is left over from the search for equal names."""
+        known, self._known = self._known, None
+        return set(self.names) if known is None else known
 
     def positions(self, some: Container[str]) -> dict[str, int]:
         """The positions of some names; of those that are not here, nothing."""
@@ -159,18 +165,25 @@ def source_identities(sources: list[Any], run_directory: str, known: dict[str, s
         return list(map(str, sources))
     if kinds <= {str} and os.sep not in "".join(sources):
         return sources
+    if kinds <= {str}:
+        return [_beside(source, run_directory, known) if os.sep in source else source for source in sources]
     return list(_identities(sources, run_directory, known))
+
+
+def _beside(path: str, run_directory: str, known: dict[str, str]) -> str:
+    """A path as it is written in plans: from the run directory."""
+    folder, sep, name = path.rpartition(os.sep)
+    place = known.get(folder + sep)
+    if place is None:
+        place = known[folder + sep] = os.path.relpath(os.path.abspath(folder + sep), run_directory)
+    return f"{place}/{name}"
 
 
 def _identities(sources: list[Any], run_directory: str, known: dict[str, str]) -> Iterator[str]:
     for source in sources:
         text = os.fsdecode(source) if isinstance(source, bytes | os.PathLike) else source
         if isinstance(text, str) and (os.sep in text or isinstance(source, os.PathLike)):
-            folder, sep, name = text.rpartition(os.sep)
-            place = known.get(folder + sep)
-            if place is None:
-                place = known[folder + sep] = os.path.relpath(os.path.abspath(folder + sep), run_directory)
-            yield f"{place}/{name}"
+            yield _beside(text, run_directory, known)
         elif isinstance(text, Mapping):
             yield repr(sorted((str(key), str(value)) for key, value in text.items()))
         else:
@@ -190,21 +203,19 @@ def _by_folder(blocks: Iterable[list[str]], directory: str) -> dict[str, _Group]
     index = 0
     for block in blocks:
         if "/" not in "".join(block):
-            _add(groups, directory, block, range(index, index + len(block)))
+            names, indices = groups.setdefault("", ([], array("I")))
+            names.extend(block)
+            indices.extend(range(index, index + len(block)))
         else:
             for number, path in enumerate(block, index):
                 folder, _, name = path.rpartition("/")
-                _add(groups, f"{directory}/{folder}" if folder else directory, (name,), (number,))
+                group = groups.get(folder)
+                if group is None:
+                    group = groups[folder] = [], array("I")
+                group[0].append(name)
+                group[1].append(number)
         index += len(block)
-    return groups
-
-
-def _add(groups: dict[str, _Group], directory: str, names: Iterable[str], indices: Iterable[int]) -> None:
-    group = groups.get(directory)
-    if group is None:
-        group = groups[directory] = [], array("I")
-    group[0].extend(names)
-    group[1].extend(indices)
+    return {f"{directory}/{folder}" if folder else directory: group for folder, group in groups.items()}
 
 
 def _sorted(sources: Sequence[Any], groups: dict[str, _Group], template: Final) -> WorkList:
@@ -213,9 +224,10 @@ def _sorted(sources: Sequence[Any], groups: dict[str, _Group], template: Final) 
     for path, (names, indices) in groups.items():
         first = len(work.indices)
         work.indices.extend(indices)
-        if len(set(names)) != len(names):
+        known = set(names)
+        if len(known) != len(names):
             _refuse_equal(sources, path, names, indices, template)
-        work.folders.append(Folder(path, first, names))
+        work.folders.append(Folder(path, first, names, known))
     return work
 
 

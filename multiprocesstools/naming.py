@@ -56,10 +56,12 @@ def fields_of(template: str) -> frozenset[str]:
 
 def _check_all(paths: list[str]) -> None:
     """Ordinary names are recognised together; whatever is not ordinary is checked by itself."""
-    if set(map(type, paths)) <= {str}:
+    try:
         text = "\n".join(paths)
-        if text.count("\n") == len(paths) - 1 and _ALL_ORDINARY.fullmatch(text):
-            return
+    except TypeError:
+        text = ""
+    if text.count("\n") == len(paths) - 1 and _ALL_ORDINARY.fullmatch(text):
+        return
     for path in paths:
         if not isinstance(path, str) or not _ORDINARY.fullmatch(path):
             check_relative(path)

@@ -283,7 +283,7 @@ class _Look:
 
 
 def _names(names: list[str], inodes: bool) -> Noted:
-    return Marks({name: place for place, name in enumerate(names)}) if inodes else Shown(names)
+    return Marks({name: place for place, name in enumerate(names)}) if inodes else Shown(set(names))
 
 
 def _is_seen(listing: Listing, name: str) -> bool:

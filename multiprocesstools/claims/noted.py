@@ -45,20 +45,20 @@ class Names:
 class Shown:
     """Which of very many known finals a listing shows: all but those that are still missing at its end."""
 
-    def __init__(self, known: Iterable[str], *, kinds: bool = False) -> None:
-        """`kinds`: note also what is `odd`."""
-        self._missing, self._kinds = set(known), kinds
+    def __init__(self, known: set[str], *, kinds: bool = False) -> None:
+        """`known` is used up. `kinds`: note also what is `odd`."""
+        self._missing, self._kinds = known, kinds
         self.odd: list[Entry] = []
 
     def gather(self, entries: Iterable[Entry]) -> list[Entry]:
         """The same for the known finals alone. Only what is missing is held, so that a long listing needs no room."""
         rest, hidden = iter(entries), []
         while block := list(islice(rest, _BLOCK)):
-            names = [entry.name for entry in block]
-            self._missing.difference_update(names)
+            before = len(self._missing)
+            self._missing.difference_update([entry.name for entry in block])
             if self._kinds:
-                self.odd += [entry for entry in block if not entry.is_file(follow_symlinks=False)]
-            if "/." in "/" + "/".join(names):
+                self.odd += _odd_ones(block)
+            if before - len(self._missing) != len(block):  # else all of them were known
                 hidden += [entry for entry in block if entry.name[0] == "."]
         return hidden
 
@@ -68,6 +68,14 @@ class Shown:
 
     def discard(self, name: str) -> None:
         self._missing.add(name)
+
+
+def _odd_ones(block: list[Entry]) -> list[Entry]:
+    """What is neither a file nor a link to one."""
+    try:
+        return [entry for entry in block if not entry.is_file()]
+    except OSError:  # a link that leads round in a circle
+        return [entry for entry in block if not entry.is_file(follow_symlinks=False)]
 
 
 class Marks:

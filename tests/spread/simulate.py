@@ -103,7 +103,7 @@ class World:
     def listing(self, folder: Folder) -> Listing:
         """What a listing shows now: finals, claims, and the ends of attempts that somebody has declared over."""
         number = self.numbers[folder.path]
-        shown = Shown(())
+        shown = Shown(set())
         shown._missing = self.missing[number]
         items = {}
         for position in self.held[number]:
