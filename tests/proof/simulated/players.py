@@ -102,7 +102,20 @@ class Player:
 
 
 _WITHOUT_CONSEQUENCES = frozenset(
-    {"disk", "clock", "rules", "notice", "record", "is_here", "writes_in_place", "hands", "peers", "_kept", "_keeping"}
+    {
+        "disk",
+        "clock",
+        "beats",
+        "rules",
+        "notice",
+        "record",
+        "is_here",
+        "writes_in_place",
+        "hands",
+        "peers",
+        "_kept",
+        "_keeping",
+    }
 )
 """What an instance refers to and never changes in a simulation without time; `hands` is compared by its content."""
 

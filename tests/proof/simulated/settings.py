@@ -69,7 +69,6 @@ SHORT = [
         ("chunk, errors", (chunk_worker("ok", "drop"),) * 2, replace(BLIND, error=True), {"error": 1}),
         ("chunk, full disk", (chunk_worker("ok", "fail"),) * 2, replace(BLIND, full=True), {"full": 1}),
         ("chunk, all ways to end", (chunk_worker("ok", "drop", "skip", "fatal", "late"),) * 2, BLIND, {"crash": 1}),
-        ("chunk, three, crash", (chunk_worker("ok"),) * 3, BLIND, {"crash": 1}),
         ("chunk, one alone", (chunk_worker("ok"), worker("ok", rounds=2, slot=IN_CHUNK)), BLIND, {}),
         ("chunk, sweep", (chunk_worker("ok", "fail", rounds=1), sweeper(times=1)), Ways(), {"crash": 1}),
     ),
@@ -125,6 +124,7 @@ LONG = [
         budget={"crash": 1},
     ),
     _of("three instances that fail, two rounds, crash", (worker("ok", "fail", rounds=2),) * 3, budget={"crash": 1}),
+    *_chunks(("chunk, three, crash", (chunk_worker("ok"),) * 3, BLIND, {"crash": 1})),
     _of("retry, crash", (worker("ok", "fail", rounds=3), retrier(), worker("ok", rounds=2)), budget={"crash": 1}),
 ]  # fmt: skip
 
