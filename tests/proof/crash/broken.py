@@ -33,8 +33,8 @@ def publish_by_replacing_what_is_not_looked_at() -> None:
         os.rename(staging, final)
         return Published.MINE
 
-    def hold(me: Any, slot: Any, attempt: int, **named: Any) -> Claim:
-        return me.hands.hold(Claim(slot, attempt, 0.0))
+    def hold(me: Any, won: Claim, *named: Any) -> Claim:
+        return me.hands.hold(won)
 
     publish._publish_one = replace
     claim._look_again = hold
