@@ -4,8 +4,10 @@ The doors are called in this process, so that an exception that is none of the p
 """
 
 import ctypes
+import importlib
 import json
 import os
+import pkgutil
 import shutil
 import socket
 import struct
@@ -15,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import multiprocesstools
 from multiprocesstools import MultiProcessHelper
 from multiprocesstools.claims import identity, record
 from multiprocesstools.claims.record import Beat, Record
@@ -242,7 +245,15 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 @contextmanager
 def commands_run() -> Iterator[list[str]]:
-    """The events of sys.audit that run a program or foreign code, or reach for the network."""
+    """The events of sys.audit that run a program or foreign code, or reach for the network.
+
+    The rooms that are entered when they are needed, and what they need, are loaded before: loading is such an event.
+    """
+    for module in pkgutil.walk_packages(multiprocesstools.__path__, "multiprocesstools."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    for name in ("hashlib", "logging", "pathlib", "psutil", "shutil", "traceback", "uuid"):
+        importlib.import_module(name)
     if _hook not in _HOOKED:
         _HOOKED.append(_hook)
         sys.addaudithook(_hook)
