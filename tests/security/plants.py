@@ -4,10 +4,8 @@ The doors are called in this process, so that an exception that is none of the p
 """
 
 import ctypes
-import importlib
 import json
 import os
-import pkgutil
 import shutil
 import socket
 import struct
@@ -17,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import multiprocesstools
 from multiprocesstools import MultiProcessHelper
 from multiprocesstools.claims import identity, record
 from multiprocesstools.claims.record import Beat, Record
@@ -239,21 +236,18 @@ _RUNNING_EVENTS = frozenset(
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    if event in _RUNNING_EVENTS:
+    if event in _RUNNING_EVENTS and not _is_import(event):
         _COMMANDS_RUN.append(event)
+
+
+def _is_import(event: str) -> bool:
+    """Does the interpreter load a module, of a room that is entered when it is needed?"""
+    return event == "marshal.loads" and sys._getframe(2).f_code.co_filename.startswith("<frozen importlib")
 
 
 @contextmanager
 def commands_run() -> Iterator[list[str]]:
-    """The events of sys.audit that run a program or foreign code, or reach for the network.
-
-    The rooms that are entered when they are needed, and what they need, are loaded before: loading is such an event.
-    """
-    for module in pkgutil.walk_packages(multiprocesstools.__path__, "multiprocesstools."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
-    for name in ("hashlib", "logging", "pathlib", "psutil", "shutil", "traceback", "uuid"):
-        importlib.import_module(name)
+    """The events of sys.audit that run a program or foreign code, or reach for the network."""
     if _hook not in _HOOKED:
         _HOOKED.append(_hook)
         sys.addaudithook(_hook)
