@@ -27,6 +27,10 @@ _PATH = rf"{_PART}(?:/{_PART})*+"
 _ORDINARY, _ALL_ORDINARY = re.compile(_PATH), re.compile(rf"{_PATH}(?:\n{_PATH})*+")
 
 
+_UNFIT = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+"""What formatting says of a value that does not fit its field."""
+
+
 class _Careful(Exception):
     """These sources have to be looked at one by one. Never leaves this room."""
 
@@ -83,7 +87,7 @@ class _Template:
         if not self._is_nested:
             try:
                 return self._together(sources, first)
-            except Exception:  # a source of another kind, or one that cannot be formatted: which, and why?
+            except (_Careful, *_UNFIT):  # a source of another kind, or one that cannot be formatted: which, and why?
                 pass
         return [self._name(source, index) for index, source in enumerate(sources, first)]
 
@@ -104,7 +108,7 @@ class _Template:
             known = ", ".join(sorted({*FIELDS, *(source if isinstance(source, Mapping) else ())}, key=str))
             reason = f"{{{error.args[0]}}} is unknown; there are {known}"
             raise BadArgument("final", self._text, reason) from error
-        except (ValueError, TypeError, AttributeError, IndexError, ArithmeticError) as error:
+        except _UNFIT as error:
             raise BadArgument("final", self._text, f"it cannot be filled for {source!r}: {error}") from error
 
 

@@ -265,7 +265,7 @@ class TestItself:
             if child == 0:
                 mph.claim("b.txt", directory="out")
                 say(mph._crew.latest_member._pacemaker.child)
-                time.sleep(1)
+                wait()
                 mph.cleanup()
                 os._exit(0)
             say(mph._crew.latest_member._pacemaker.child)
@@ -278,6 +278,7 @@ class TestItself:
             assert len(pacemakers) == 2
             wait_for_beats(run, 3, number=1)
             wait_for_beats(run, 3, number=2)
+            child.go_on()  # to the forked one: the other waits for its end
             wait_until(lambda: [runs(pid) for pid in pacemakers].count(True) == 1, "the child's has ended with it")
             wait_for_beats(run, 3)
             child.go_on()

@@ -9,12 +9,25 @@ from typing import Any
 import pytest
 
 from multiprocesstools.claims import identity
+from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.disk import Disk
+from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.instance import Instance, Rules
 from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.claims.record import Beat, Record
 from multiprocesstools.claims.slots import Slot
+from multiprocesstools.claims.survey import State
 from tests.clocks import HandClock
+
+
+def won(answer: Claim | Refusal) -> Claim:
+    assert isinstance(answer, Claim), answer
+    return answer
+
+
+def refused(answer: Claim | Refusal) -> State:
+    assert isinstance(answer, Refusal), answer
+    return answer.state
 
 
 @dataclass

@@ -6,7 +6,7 @@ import pytest
 
 from multiprocesstools.claims.assess import look_twice
 from multiprocesstools.claims.chunk import leave_chunk, take_chunk, take_item
-from multiprocesstools.claims.claim import Refusal, end, give_up, take
+from multiprocesstools.claims.claim import end, give_up, take
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.instance import Instance
@@ -14,23 +14,13 @@ from multiprocesstools.claims.publish import Published, publish
 from multiprocesstools.claims.slots import Slot, check_name, chunk_name
 from multiprocesstools.claims.survey import State
 from multiprocesstools.errors import BadName
-from tests.claims.conftest import World
+from tests.claims.conftest import World, refused, won
 
 CHUNK = chunk_name("0123456789abcdef" * 2, 7)
 
 
 def items(world: World) -> list[Slot]:
     return [Slot(str(world.root / "out"), name, CHUNK) for name in ("a", "b", "c")]
-
-
-def won(answer: Claim | Refusal) -> Claim:
-    assert isinstance(answer, Claim), answer
-    return answer
-
-
-def refused(answer: Claim | Refusal) -> State:
-    assert isinstance(answer, Refusal), answer
-    return answer.state
 
 
 def hold(world: World, me: Instance) -> Claim:

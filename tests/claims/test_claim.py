@@ -17,7 +17,7 @@ from multiprocesstools.claims.publish import Published, publish
 from multiprocesstools.claims.slots import Slot
 from multiprocesstools.claims.survey import State
 from multiprocesstools.errors import RunDirectoryUnusable
-from tests.claims.conftest import World
+from tests.claims.conftest import World, refused, won
 from tests.disks import Faulty, OnlyWithinDirectories, fail_once, fill, make_room
 
 KINDS = {"links": PosixDisk, "copies": OnlyWithinDirectories}
@@ -26,16 +26,6 @@ KINDS = {"links": PosixDisk, "copies": OnlyWithinDirectories}
 @pytest.fixture(params=KINDS, ids=list(KINDS))
 def make(request: pytest.FixtureRequest) -> Callable[[], Disk]:
     return KINDS[request.param]
-
-
-def won(answer: Claim | Refusal) -> Claim:
-    assert isinstance(answer, Claim), answer
-    return answer
-
-
-def refused(answer: Claim | Refusal) -> State:
-    assert isinstance(answer, Refusal), answer
-    return answer.state
 
 
 def write(me: Instance, claim: Claim, text: str = "result") -> list[tuple[str, str]]:

@@ -217,9 +217,23 @@ def test_sync_takes_files_and_whole_directories(disk: Disk, root: str) -> None:
     disk.create(f"{root}/d/inner/f", b"x")
     disk.sync(f"{root}/d")
     disk.sync(f"{root}/d/inner/f")
+    assert disk.read(f"{root}/d/inner/f") == b"x"
+    with pytest.raises(FileNotFoundError):
+        disk.sync(f"{root}/missing")
 
 
 # -- what only a real disk can meet
+
+
+def test_sync_brings_every_file_and_folder_of_a_directory_to_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "d" / "inner").mkdir(parents=True)
+    (tmp_path / "d" / "inner" / "f").touch()
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    PosixDisk().sync(str(tmp_path / "d"))
+    assert sorted(synced) == sorted(path.stat().st_ino for path in (tmp_path / "d", *(tmp_path / "d").rglob("*")))
 
 
 def test_sync_leaves_links_alone_and_refuses_what_is_neither_file_nor_directory(tmp_path: Path) -> None:

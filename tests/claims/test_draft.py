@@ -12,13 +12,8 @@ from multiprocesstools.claims.hands import Claim, How
 from multiprocesstools.claims.instance import Instance, Rules
 from multiprocesstools.claims.publish import Published, publish_draft
 from multiprocesstools.claims.survey import State
-from tests.claims.conftest import World
+from tests.claims.conftest import World, won
 from tests.disks import Faulty, fail_once
-
-
-def won(answer: Claim | Refusal) -> Claim:
-    assert isinstance(answer, Claim), answer
-    return answer
 
 
 def draft(me: Instance, world: World) -> Claim:
