@@ -6,6 +6,7 @@ of others before and after; of two that begin at the same moment, one at least s
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from multiprocesstools.cut import SINGLE, Cut
@@ -21,7 +22,7 @@ class Recorded(Protocol):
 
     def items(self, plan: Plan) -> "Iterator[Block]": ...
     def possibly_alive(self, own: str) -> list[str]: ...
-    def unchunk(self, plan: Plan) -> None: ...
+    def replace(self, plan: Plan) -> None: ...
 
 
 class Agreement:
@@ -30,18 +31,28 @@ class Agreement:
     def __init__(self, plans: Recorded, items: "Inventory", folders: list[str], own: str) -> None:
         self._plans, self._items, self._folders, self._own = plans, items, set(folders), own
 
-    def allowed(self, cut: Cut, known: list[Plan]) -> Cut:
-        """The cut that a new list may have: single items, if others may be claiming some of them one by one."""
-        chunked = [plan for plan in known if plan.chunk != 1 and self._shares(plan)]
-        single = cut.items != 1 and any(plan.chunk == 1 and self._shares(plan) for plan in known)
-        if not chunked and not single:
-            return cut
-        alive = self._plans.possibly_alive(self._own)
-        if alive and chunked:
+    def make_way(self, others: list[Plan]) -> None:
+        """Other lists over the same finals are claimed one by one from now on, unless somebody may be at their chunks.
+
+        Whoever begins joins first and then reads its plan, so that one who has read it before it was changed is seen
+        afterwards, and it is put back.
+        """
+        chunked = [plan for plan in others if plan.chunk != 1 and self._shares(plan)]
+        if not chunked:
+            return
+        if alive := self._plans.possibly_alive(self._own):
             raise self._differ(chunked[0], alive)
         for plan in chunked:
-            self._plans.unchunk(plan)
-        return SINGLE if alive else cut
+            self._plans.replace(replace(plan, chunk=1, head=0))
+        if alive := self._plans.possibly_alive(self._own):
+            for plan in chunked:
+                self._plans.replace(plan)
+            raise self._differ(chunked[0], alive)
+
+    def allowed(self, cut: Cut, known: list[Plan]) -> Cut:
+        """The cut that a new list may have: single items, if others may be claiming some of them one by one."""
+        shared = cut.items != 1 and any(map(self._shares, known))
+        return SINGLE if shared and self._plans.possibly_alive(self._own) else cut
 
     def check(self, mine: Plan, others: list[Plan]) -> None:
         """Has somebody begun at the same moment with another list? Of two, the one that comes later is refused."""

@@ -17,7 +17,6 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from multiprocesstools.agreement import Agreement
@@ -86,6 +85,9 @@ class Plans:
         digest = items.digest()
         key = sha256(os.fsencode("\0".join((template, directory, digest))))[:32]
         known = self.all()
+        folders = [self._written(folder) for folder in directories]
+        agreement = Agreement(self, items, folders, own)
+        agreement.make_way([plan for plan in known if plan.key != key])
         same = [plan for plan in known if (plan.template, plan.directory) == (template, directory)]
         if same and same[-1].key == key:
             return same[-1]
@@ -93,9 +95,7 @@ class Plans:
             raise ListChanged(template, same[-1].count, len(items))
         self._refuse_other_sources(known, key, items, template)
         sequence = max((plan.sequence for plan in known), default=0) + 1
-        folders = [self._written(folder) for folder in directories]
         before = next((plan for plan in same if plan.key == key), None)
-        agreement = Agreement(self, items, folders, own)
         cut = Cut(key, before.chunk, before.head) if before else agreement.allowed(cut, known)
         plan = Plan(
             key, name, template, directory, folders, len(items), digest, sequence, numbered, files=files,
@@ -167,9 +167,9 @@ class Plans:
                 return cut.chunk(place) or ("" if cut.items or place < cut.head else chunk_name(plan.key, 0))
         return ""
 
-    def unchunk(self, plan: Plan) -> None:
-        """From now on the items of this list are claimed one by one. Only while nobody else takes part."""
-        self._replace(replace(plan, chunk=1, head=0))
+    def replace(self, plan: Plan) -> None:
+        """Write a plan anew. Only while nobody else takes part."""
+        self._run.replace(self._path(plan.key, "json"), encode(plan))
 
     def possibly_alive(self, own: str) -> list[str]:
         """The other instances that are not proved to be gone."""
@@ -213,11 +213,8 @@ class Plans:
             before = self._read(f"{plan.key}.json") if new else None
             if before is not None:
                 return before
-            self._replace(plan)
+            self.replace(plan)
         return plan
-
-    def _replace(self, plan: Plan) -> None:
-        self._run.replace(self._path(plan.key, "json"), encode(plan))
 
     def _refuse_other_sources(self, plans: list[Plan], key: str, items: "Inventory", template: str) -> None:
         for plan in plans:

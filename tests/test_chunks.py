@@ -164,6 +164,27 @@ class TestAgreement:
             child.kill()
         assert len(write_all(run, 21, chunk=5)) == 21
 
+    def test_an_earlier_list_is_refused_like_a_new_one(self, run: Path) -> None:
+        write_all(run, 10)
+        with Child(run, loop(20, 5, WAITS)) as child:
+            child.hear()
+            with pytest.raises(ChunksDiffer):
+                write_all(run, 10)
+            with pytest.raises(ChunksDiffer), helper(run) as mph:  # the same finals from another template
+                mph.items(range(20), final="{value}{suffix}.txt", directory="out", progress=False)
+        assert write_all(run, 10) == []
+        assert {plan.chunk for plan in Plans(Run(run)).all()} == {1}
+
+    def test_who_joined_while_chunks_were_given_up_keeps_them(self, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write_all(run, 20, chunk=5)
+        asked: list[str] = []
+        monkeypatch.setattr(
+            Plans, "possibly_alive", lambda plans, own: ["late-1"] if asked or asked.append(own) else []
+        )
+        with pytest.raises(ChunksDiffer):
+            write_all(run, 21)
+        assert [plan.chunk for plan in Plans(Run(run)).all()] == [5]
+
     def test_chunks_are_left_out_where_others_claim_the_same_items_one_by_one(self, run: Path) -> None:
         with Child(run, loop(20, 1, WAITS)) as child:
             child.hear()
