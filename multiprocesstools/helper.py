@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.instance import Rules
-from multiprocesstools.claims.slots import Slot, check_name
 from multiprocesstools.crew import Crew, Failure
 from multiprocesstools.directories import Directories
-from multiprocesstools.errors import BadArgument, check_choice
+from multiprocesstools.documented import DocumentedStyle
+from multiprocesstools.errors import check_choice
 from multiprocesstools.heart import check_heartbeat
 from multiprocesstools.plans import Plans
 from multiprocesstools.run import Run, check_instance_name, unusable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from multiprocesstools.snapshot import Snapshot
 
 
-class MultiProcessHelper:
+class MultiProcessHelper(DocumentedStyle):
     """This process as one of many that share the work of a loop through a directory.
 
     Parameters
@@ -59,7 +59,6 @@ class MultiProcessHelper:
         on_error: str = "continue", stop_after: int | None = 10, durable: bool = True, publish: str = "link",
         heartbeat: str = "thread",
     ) -> None:  # fmt: skip
-        from multiprocesstools.inplace import InPlace
         from multiprocesstools.options import Options
         from multiprocesstools.progress import Voice
 
@@ -79,13 +78,12 @@ class MultiProcessHelper:
         self._voice = Voice()
         names = (loggers,) if isinstance(loggers, str) else tuple(loggers)
         self._plans = Plans(self._run)
-        self._crew = self._join(rules, names)
+        crew = self._join(rules, names)
         try:
-            self._directories = Directories(self._crew, self._plans)
+            super().__init__(crew, Directories(crew, self._plans))
         except BaseException:
-            self._crew.close()
+            crew.close()
             raise
-        self._inplace = InPlace(self._crew)
         atexit.register(_close_at_exit, weakref.ref(self))
 
     # -- loops and single items
@@ -178,78 +176,7 @@ class MultiProcessHelper:
             self._crew.latest_member.journal.flush()
         return take_snapshot(self._run)
 
-    @property
-    def instance_number(self) -> int:
-        return self._crew.latest_member.instance.record.number
-
-    @property
-    def loggers(self) -> dict[str, Any]:
-        """The loggers that write to the log file of this instance, by name."""
-        return self._crew.latest_member.log.loggers
-
-    # -- directories
-
-    @property
-    def directories(self) -> dict[str, str]:
-        """The known directories: name -> path."""
-        return self._directories.by_name
-
-    def create_directory(self, name: str) -> str:
-        """Make a directory inside the working directory; its path. One that is there is fine."""
-        return self._directories.create(name)
-
-    def get_directory(self, name: str | os.PathLike[str]) -> str:
-        """The path of a directory that is there, by its name or its path. BadArgument if there is none."""
-        return self._directories.get(name)
-
-    # -- the documented style: the caller writes the final in place
-
-    def create_temp_file(self, final_file_name: str, temp_file_name: str, path: str | os.PathLike[str]) -> bool:
-        """Claim `final_file_name` in the directory `path` and make the placeholder `temp_file_name` beside it.
-
-        False: it is done, set aside, in other hands, or the placeholder belongs to another program.
-        """
-        directory = self.get_directory(path)
-        check_name(final_file_name), check_name(temp_file_name)
-        slot = Slot(self._directories.make_open(directory, in_place=True), final_file_name)
-        return self._inplace.create(self._directories.in_chunk(slot), temp_file_name)
-
-    def delete_tempfile(
-        self, full_path: str | os.PathLike[str] | None = None, path: str | os.PathLike[str] | None = None, *,
-        temp_file_name: str | None = None,
-    ) -> None:  # fmt: skip
-        """End what `create_temp_file` began, by `temp_file_name` and `path` or by the full path of the placeholder.
-
-        Called after success it publishes the final; called while an exception is handled, or without a final, it
-        frees the item. ClaimLost: another instance has the item. BadArgument: no placeholder of this instance.
-        """
-        name = temp_file_name if temp_file_name is not None else full_path
-        if name is None:
-            raise BadArgument("temp_file_name", None, "give temp_file_name= and path=, or the full path")
-        text = os.fspath(name)
-        folder, file_name = (self.get_directory(path), text) if path is not None else os.path.split(text)
-        self._inplace.delete(f"{os.path.realpath(folder)}/{file_name}")
-
-    def delete_all_tempfiles(self) -> None:
-        """End everything that `create_temp_file` began in this instance."""
-        for placeholder in self.tempfiles:
-            self._inplace.delete(placeholder)
-
-    @property
-    def tempfiles(self) -> list[str]:
-        """The placeholders that this instance has now."""
-        return self._inplace.placeholders()
-
-    @property
-    def finished(self) -> list[str]:
-        """The finals that this instance finished in the documented style."""
-        return list(self._inplace.finished)
-
     # -- the end
-
-    def close_all_loggers(self) -> None:
-        """Close the log file of this instance and detach its loggers."""
-        self._crew.latest_member.log.close()
 
     def cleanup(self) -> None:
         """End this instance: drop what it holds, close its loggers. (The command `cleanup` sweeps after others.)"""

@@ -11,6 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "multiprocesstools"
 
 # From the ground up. A module imports only from floors below its own, or from its own floor's earlier rooms.
 FLOORS = [
+    ["errors.base"],
+    ["errors.misuse", "errors.run", "errors.work"],
     ["errors", "clock", "text", "digest"],
     ["claims.held"],
     ["claims.disk"],
@@ -38,7 +40,7 @@ FLOORS = [
     ["scout", "chunks"],
     ["loop", "once"],
     ["directories"],
-    ["opening"],
+    ["opening", "documented"],
     ["helper"],
     ["report.text"],
     ["cli.common"],
