@@ -4,7 +4,6 @@ Guarantee: a forked child never uses its parent's claims, descriptors or journal
 instance of its own. An instance that was expelled (a forced sweep) joins anew in the same way.
 """
 
-import os
 import signal
 import sys
 import threading
@@ -17,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 from multiprocesstools.claims import chunk as chunks
 from multiprocesstools.claims import claim as claims
 from multiprocesstools.claims.assess import look_twice
-from multiprocesstools.claims.claim import Expelled, Refusal
+from multiprocesstools.claims.bind import Expelled
+from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim, How
-from multiprocesstools.claims.instance import Rules
+from multiprocesstools.claims.identity import own_pid
+from multiprocesstools.claims.instance import Instance, Rules
 from multiprocesstools.claims.publish import discard
 from multiprocesstools.claims.slots import Files, Slot
 from multiprocesstools.claims.survey import Finding, State
@@ -53,7 +54,7 @@ class Crew:
         self.run, self.name, self.rules = run, name, rules
         self.failures: deque[Failure] = deque(maxlen=_MOST_FAILURES)
         self._loggers, self._voice, self.say = loggers, voice, voice.say
-        self._lock, self._pid = threading.RLock(), os.getpid()
+        self._lock, self._pid = threading.RLock(), own_pid()
         self._closed = False
         self.guard = Guard(self)
         self._member = Member(run, name, rules, loggers, voice.say)
@@ -64,7 +65,7 @@ class Crew:
         if self._closed:
             raise HelperClosed(self.name)
         current = self._member
-        if current.instance.pid == os.getpid() and not current.instance.expelled:
+        if current.instance.pid == own_pid() and not current.instance.expelled:
             return current
         return self._join_anew()
 
@@ -85,15 +86,15 @@ class Crew:
         self, slot: Slot, files: Files | None = None, *, look: bool = True, how: How = How.STAGED
     ) -> Claim | Refusal:
         """`claims.take` by the current membership, joining anew when it was expelled. Call it with signals waiting."""
-        return self._try(slot, claims.take, slot, files, look=look, how=how)
+        return self._try(claims.take_as, slot, (files, look, how))
 
     def take_chunk(self, chunk: Slot) -> Claim | Refusal:
         """The same for a chunk."""
-        return self._try(chunk, chunks.take_chunk, chunk)
+        return self._try(chunks.take_chunk, chunk, None)
 
     def take_item(self, chunk: Claim, slot: Slot) -> Claim | Refusal:
         """The same for an item of a chunk that is held."""
-        return self._try(slot, chunks.take_item, chunk, slot)
+        return self._try(chunks.take_item, slot, chunk)
 
     def take_single(self, slot: Slot, *, how: How = How.STAGED) -> Claim | Refusal:
         """`take` for an item that may belong to a chunk: one that nobody has yet is let go of, item by item."""
@@ -108,15 +109,15 @@ class Crew:
 
     def leave_chunk(self, chunk: Claim, *, done: bool) -> None:
         """Let go of a chunk, if it is still in hand."""
-        if self._member.instance.pid == os.getpid():
+        if self._member.instance.pid == own_pid():
             with self.guard.critical():
                 chunks.leave_chunk(self._member.instance, chunk, done=done)
 
-    def _try(self, slot: Slot, take: Callable[..., Claim | Refusal], *how: Any, **more: Any) -> Claim | Refusal:
+    def _try(self, take: Callable[[Instance, Slot, Any], Claim | Refusal], slot: Slot, how: Any) -> Claim | Refusal:
         for _ in range(_MOST_REJOINS):
             member, taken = self.member(), None
             try:
-                taken = take(member.instance, *how, **more)
+                taken = take(member.instance, slot, how)
                 return self._note_taken(member, taken) if isinstance(taken, Claim) else taken
             except Expelled:
                 continue
@@ -129,9 +130,9 @@ class Crew:
         raise RunDirectoryUnusable(self.run.directory, "the records of this instance are removed again and again")
 
     def _note_taken(self, member: Member, taken: Claim) -> Claim | Refusal:
-        taken.name = member.item_name(taken.slot)
+        name = taken.name = self.run.relative(taken.final)
         if not taken.is_chunk:
-            member.journal.add_claimed(taken.name, taken.attempt)
+            member.journal.add_claimed(name, taken.attempt, taken.started, taken.began)
         if taken.given_up:  # a signal came meanwhile, and the user's handler returned
             member.instance.hands.leave(taken.slot)
             return Refusal(Finding(State.FREE, taken.attempt))
@@ -145,7 +146,7 @@ class Crew:
 
     def interrupted(self, number: int) -> None:
         """Note the signal in the journal."""
-        if self._member.instance.pid == os.getpid():
+        if self._member.instance.pid == own_pid():
             self._member.journal.add("interrupted", signal=signal.Signals(number).name)
 
     def give_up_all(self, *, in_place: bool = True) -> None:
@@ -155,7 +156,7 @@ class Crew:
         the final is complete: `in_place=False` leaves it alone, and so is always what other threads write.
         """
         member = self._member
-        if member.instance.pid != os.getpid():
+        if member.instance.pid != own_pid():
             return
         for claim in _in_work(member):
             if not claim.given_up and (in_place or not claim.signed) and not _is_written_elsewhere(claim):
@@ -169,14 +170,13 @@ class Crew:
         except OSError:
             return  # no server: others will see the silence
         if claim.given_up and not claim.is_chunk:
-            seconds = max(0.0, instance.clock.wall() - claim.started)
             name = claim.name or member.item_name(claim.slot)
-            member.journal.add_end("dropped", name, claim.attempt, instance.clock.elapsed() - seconds)
+            member.journal.add_end("dropped", name, claim.attempt, claim.began or instance.clock.elapsed())
             self.say(f"{name!r} was given back; another instance can take it")
 
     def close(self) -> None:
         """End the membership. What a forked child inherited is only let go."""
-        if self._member.instance.pid != os.getpid():
+        if self._member.instance.pid != own_pid():
             self._closed = True  # without the lock, which a thread of the parent may have held at the fork
             self._member.forsake()
             return
@@ -209,14 +209,14 @@ class Crew:
             return  # nothing more can be done; the process is proved gone in a moment
 
     def _join_anew(self) -> Member:
-        if self._pid != os.getpid():  # a thread of the parent may have held the lock at the fork
-            self._lock, self._pid = threading.RLock(), os.getpid()
+        if self._pid != own_pid():  # a thread of the parent may have held the lock at the fork
+            self._lock, self._pid = threading.RLock(), own_pid()
             self.guard = Guard(self)
         with self._lock:
             old = self._member
-            if old.instance.pid == os.getpid() and not old.instance.expelled:
+            if old.instance.pid == own_pid() and not old.instance.expelled:
                 return old
-            old.leave() if old.instance.pid == os.getpid() else old.forsake()
+            old.leave() if old.instance.pid == own_pid() else old.forsake()
             try:
                 self._member = Member(self.run, self.name, self.rules, self._loggers, self.say)
             except FileNotFoundError as error:

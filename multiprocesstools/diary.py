@@ -1,4 +1,7 @@
-"""What the journal of one instance says in one pass: how much it did, how fast, and what it has in work."""
+"""What the journal of one instance says in one pass: how much it did, how fast, and what it has in work.
+
+An attempt that was short has no line of its beginning, so that its end says when that was.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,11 +27,16 @@ class Diary:
             return
         if kind == "claimed":
             self.open[item] = (event["time"], event["at"])
-            self.first = event["at"] if self.first is None else self.first
+            self._begin(event["at"])
         elif kind in _ENDS:
             self.open.pop(item, None)
             self.done += kind == "done"
             self.failed += kind == "failed"
+            seconds = event.get("seconds")
+            self._begin(event["at"] - seconds if isinstance(seconds, float) else event["at"])
+
+    def _begin(self, at: float) -> None:
+        self.first = at if self.first is None else self.first
 
     @property
     def rate(self) -> float:

@@ -8,7 +8,7 @@ import os
 from array import array
 from bisect import bisect_right
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import compress, count
 from operator import attrgetter
 from typing import Any
@@ -31,10 +31,10 @@ class Folder:
     first: int
     names: list[str]
     _known: set[str] | None = None
+    end: int = field(init=False)
 
-    @property
-    def end(self) -> int:
-        return self.first + len(self.names)
+    def __post_init__(self) -> None:
+        self.end = self.first + len(self.names)
 
     def known(self) -> set[str]:
         """The names as a set of the caller's own. One is left over from the search for equal names."""
@@ -61,6 +61,7 @@ class WorkList:
     indices: "array[int]"
     others: list[tuple[str, ...]] | None
     cut: Cut = SINGLE
+    _latest: Folder | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -70,9 +71,11 @@ class WorkList:
         return self.folders[bisect_right(self.folders, position, key=_first) - 1]
 
     def slot(self, position: int) -> Slot:
-        folder = self.folder(position)
+        folder = self._latest
+        if folder is None or not folder.first <= position < folder.end:
+            folder = self._latest = self.folder(position)
         place = position - folder.first
-        return Slot(folder.path, folder.names[place], self.cut.chunk(place))
+        return Slot(folder.path, folder.names[place], self.cut.chunk(place) if self.cut.items != 1 else "")
 
     def in_order(self) -> Sequence[int]:
         """The positions in the order of the list."""

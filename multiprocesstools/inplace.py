@@ -5,7 +5,6 @@ being handled that was not at `create_temp_file`: the item is given back. Otherw
 and without a final the item is given back. Whoever swallows the exception first cannot be told from success.
 """
 
-import os
 import sys
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from multiprocesstools.claims import direct
 from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim, How
+from multiprocesstools.claims.identity import own_pid
 from multiprocesstools.claims.slots import Slot, check_name
 from multiprocesstools.crew import Crew
 from multiprocesstools.errors import BadArgument, BadName, ClaimLost
@@ -26,7 +26,6 @@ class _Open:
     claim: Claim
     member: Member
     handled: BaseException | None
-    began: float
 
 
 class InPlace:
@@ -39,7 +38,7 @@ class InPlace:
         self.finished: list[str] = []
 
     def placeholders(self) -> list[str]:
-        mine = os.getpid()
+        mine = own_pid()
         works = list(self._open.items())
         return [path for path, work in works if work.member.instance.pid == mine and not work.claim.given_up]
 
@@ -67,7 +66,7 @@ class InPlace:
     def delete(self, placeholder: str) -> None:
         """Finish or give back, as the moment says. A second call for one placeholder changes nothing."""
         work = self._open.get(placeholder)
-        if work is None or work.member.instance.pid != os.getpid():
+        if work is None or work.member.instance.pid != own_pid():
             if placeholder in self._ended:
                 return
             raise BadArgument("temp_file_name", placeholder, "this instance has made no such placeholder")
@@ -103,7 +102,7 @@ class InPlace:
         member.journal.add("placeholder", path=placeholder, item=taken.name, attempt=taken.attempt)
         member.journal.flush()  # the only trace that leads a sweep to the placeholder of a killed process
         self._ended.discard(placeholder)
-        self._open[placeholder] = _Open(taken, member, sys.exception(), member.instance.clock.elapsed())
+        self._open[placeholder] = _Open(taken, member, sys.exception())
         return True
 
     def _refuse_foreign(self, placeholder: str) -> bool:
@@ -134,4 +133,4 @@ class InPlace:
             self._note(work, "dropped")
 
     def _note(self, work: _Open, event: str) -> None:
-        work.member.journal.add_end(event, work.claim.name, work.claim.attempt, work.began)
+        work.member.journal.add_end(event, work.claim.name, work.claim.attempt, work.claim.began)

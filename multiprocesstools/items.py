@@ -19,7 +19,8 @@ from multiprocesstools.claims import claim as claims
 from multiprocesstools.claims.disk import ABSENT
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim
-from multiprocesstools.claims.publish import Published, discard, publish, publish_draft
+from multiprocesstools.claims.identity import own_pid
+from multiprocesstools.claims.publish import GONE, MINE, Published, discard, publish, publish_draft
 from multiprocesstools.crew import Crew, failure_of
 from multiprocesstools.errors import BadArgument, MarkedFailed, NothingWritten, RunDirectoryUnusable, UnsafeFilesystem
 from multiprocesstools.results import encode
@@ -37,6 +38,7 @@ class Fate(StrEnum):
     UNDECIDED = "nothing written"
 
 
+_DONE, _DONE_WORD = Fate.DONE, Fate.DONE.value  # every item asks, and an enumeration answers slowly
 _NOTHING = object()
 _folder = lru_cache(64)(Path)
 """A path is made of its folder in half of the time that it takes to make it of the whole text."""
@@ -67,7 +69,6 @@ class Item:
         self._on_error, self._defer, self._results, self._settled = on_error, defer, results, settled
         self._staging = instance.staging(claim)
         claim.private = (*self._other_stagings(), self._staging) if others else (self._staging,)
-        self._began = instance.clock.elapsed()
 
     # -- for the user
 
@@ -95,7 +96,7 @@ class Item:
     @property
     def final(self) -> Path:
         """Where the output will be."""
-        return Path(self._claim.slot.final)
+        return Path(self._claim.final)
 
     @property
     def paths(self) -> list[Path]:
@@ -139,7 +140,7 @@ class Item:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if self._instance.pid != os.getpid() or self.fate not in (None, Fate.UNDECIDED):
+        if self._instance.pid != own_pid() or (self.fate is not None and self.fate is not Fate.UNDECIDED):
             return False  # a forked child never settles what its parent holds
         try:
             with self._crew.guard.critical():
@@ -162,7 +163,7 @@ class Item:
 
     def give_back(self) -> None:
         """Drop the item, if it is still in hand."""
-        if self.fate in (None, Fate.UNDECIDED) and self._instance.pid == os.getpid():
+        if self.fate in (None, Fate.UNDECIDED) and self._instance.pid == own_pid():
             with self._crew.guard.critical():
                 self._end(Fate.DROPPED, Outcome.DROPPED)
 
@@ -170,12 +171,9 @@ class Item:
 
     def _settle(self, error: BaseException | None) -> bool:
         self._instance.notice_silence()  # the heart may not have come to it since the work let it run again
-        interrupted = self._crew.guard.signalled is not None
         if error is None:
-            if self._mark is None:
-                return self._publish()
-            return self._settle_mark(*self._mark)
-        if isinstance(error, Exception | SystemExit) and not interrupted:
+            return self._publish() if self._mark is None else self._settle_mark(*self._mark)
+        if isinstance(error, Exception | SystemExit) and self._crew.guard.signalled is None:
             self._fail(error, Outcome.FAILED)
             return isinstance(error, Exception) and self._on_error == "continue"
         self._end(Fate.DROPPED, Outcome.DROPPED)
@@ -205,30 +203,33 @@ class Item:
         except UnsafeFilesystem as error:
             self._fail(error, Outcome.FAILED)
             raise
-        if result is Published.GONE:
+        if result is GONE:
             return self._nothing_written()
         if self._uses_folder:
             discard(instance, instance.staging(self._claim, "folder-"))
-        if result is Published.LOST:
-            self._claim.lost = True
-            reason = "was finished by another instance first (or something was written to item.final, not to item.path)"
-            self._crew.say(f"{self._claim.name!r} {reason}; this result was discarded")
-        self._finish(Fate.DONE if result is Published.MINE else Fate.LOST)
+        self._finish(_DONE if result is MINE else self._lose())
         return False
+
+    def _lose(self) -> Fate:
+        self._claim.lost = True
+        reason = "was finished by another instance first (or something was written to item.final, not to item.path)"
+        self._crew.say(f"{self._claim.name!r} {reason}; this result was discarded")
+        return Fate.LOST
 
     def _publish_result(self) -> Published:
         if self._result is _NOTHING:
-            return Published.GONE
+            return GONE
         data, instance = encode(self._result), self._instance
         if self._claim.draft is not None:
             return publish_draft(instance, self._claim, data)
-        instance.disk.create(self._staging, instance.copy() + data)  # in a chunk, whose claim is not of this item alone
+        instance.disk.create(self._staging, instance.copy + data)  # in a chunk, whose claim is not of this item alone
         return publish(instance, self._claim, self._parts())
 
     def _parts(self) -> list[tuple[str, str]]:
-        written = self._written() if self._uses_folder else self._staging
-        last = (written, self._claim.slot.final)
-        return [*zip(self._other_stagings(), self._others, strict=True), last] if self._others else [last]
+        if not (self._uses_folder or self._others):
+            return [(self._staging, self._claim.final)]
+        last = (self._written() if self._uses_folder else self._staging, self._claim.final)
+        return [*zip(self._other_stagings(), self._others, strict=True), last]
 
     def _written(self) -> str:
         """The path, or the only entry of the folder if nothing was written to the path."""
@@ -286,7 +287,8 @@ class Item:
         self, fate: Fate, reason: str = "", error: BaseException | None = None, *, silent: bool = False
     ) -> None:
         if not silent:
-            self._member.journal.add_end(fate.value, self._claim.name, self.attempt, self._began, reason)
+            claim, word = self._claim, _DONE_WORD if fate is _DONE else fate.value
+            self._member.journal.add_end(word, claim.name, claim.attempt, claim.began, reason)
         self._leave(fate, error)
 
     def _leave(self, fate: Fate, error: BaseException | None = None) -> None:

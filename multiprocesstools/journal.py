@@ -3,7 +3,8 @@
 Events: started, interrupted (with the `signal`), claimed, placeholder, done, failed, dropped, skipped, taken over,
 lost, overdue, no pacemaker (with the `reason`), moved aside, litter, swept, ended. Every line has `time` (the owner's
 wall clock), `at` (seconds since it started), `event` and `host`; lines of an item also `item`, `attempt`, and at its
-end `seconds` and `rss` (highest memory so far in bytes, at most a second old).
+end `seconds` and `rss` (highest memory so far in bytes, at most a second old). "claimed" is said of what is in work
+when the journal is written; an attempt that begins and ends between two writes has its end alone.
 
 Guarantee: one writer; lines are gathered and written in one call, at most one call a second, so a killed process loses
 its last second at most; a reader skips what is torn. A full disk stops the journal and never the work.
@@ -16,11 +17,14 @@ import resource
 import stat
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
 from json.encoder import encode_basestring_ascii as _text
+from operator import itemgetter
 from queue import SimpleQueue
 from typing import Any
 
+from multiprocesstools.claims.identity import own_pid
 from multiprocesstools.claims.instance import Instance
 
 FLUSH_SECONDS = 1.0
@@ -28,18 +32,28 @@ _MOST_LINES = 10_000
 _LINE_LIMIT_BYTES = 1 << 20
 _MOST_PARTS = 64
 _LATEST_SECONDS = 1e12  # about 30,000 years; also false of NaN
+_Note = tuple[float, float, str, str]
+"""Elapsed clock, wall clock, event, and what else is told of it: the line without what is the same in all of them."""
+_when = itemgetter(0)
 
 
 class Journal:
-    """The writer. The file exists already: it was created with the number of the instance."""
+    """The writer. The file exists already: it was created with the number of the instance.
+
+    Noting needs no lock, because handlers of signals note events too: notes are put to a deque, and what has begun into
+    a dict, each in one step of the interpreter. They become lines when they are written.
+    """
 
     def __init__(self, path: str, instance: Instance) -> None:
         self._descriptor = _open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._clock, self._pid, self._host = instance.clock, instance.pid, instance.record.identity.host
-        self._started, self._host_text = instance.started, json.dumps(self._host)
-        self._peak, self._peak_at = 0, float("-inf")
-        self._lines: list[bytes] = []
+        self._started, self._tail = instance.started, f', "host": {json.dumps(self._host)}}}\n'
+        self._notes: deque[_Note] = deque()
+        self._ends: deque[tuple[float, float, str, str, int, float, str]] = deque()
+        self._begun: dict[str, tuple[float, float, int]] = {}
+        self._unwritten = b""
         self._written = float("-inf")
+        self._has_called = False
         self._lock = threading.RLock()
         self.wakes: SimpleQueue[None] = SimpleQueue()  # reentrant, unlike an Event: signal handlers note events
 
@@ -47,42 +61,73 @@ class Journal:
         """Note an event; written at once if the last write is a second ago."""
         if not self._is_inherited():
             told = "".join([f', "{name}": {json.dumps(value, default=str)}' for name, value in facts.items()])
-            self._add(event, told, self._clock.elapsed())
+            now = self._clock.elapsed()
+            self._notes.append((now, self._clock.wall(), event, told))
+            self._see_to_it(now)
 
-    def add_claimed(self, item: str, attempt: int) -> None:
-        """Note that an attempt begins. For the process that owns the journal only."""
-        self._add("claimed", f', "item": {_text(item)}, "attempt": {attempt}', self._clock.elapsed())
+    def add_claimed(self, item: str, attempt: int, time: float, now: float) -> None:
+        """Note that an attempt begins, at this `time` (wall clock) and `now` (elapsed clock). For the process that owns
+        the journal only."""
+        self._begun[item] = (now, time, attempt)
+        if not self._has_called:
+            self._call()
 
     def add_end(self, event: str, item: str, attempt: int, began: float, reason: str = "") -> None:
         """Note how an attempt ended that `began` at that time (elapsed clock). For the owner of the journal only."""
         now = self._clock.elapsed()
-        if now - self._peak_at >= FLUSH_SECONDS:  # the system adds it up, which takes it a while
-            self._peak, self._peak_at = peak_memory_bytes(), now
-        told = f', "item": {_text(item)}, "attempt": {attempt}, "seconds": {now - began:.3f}, "rss": {self._peak}'
-        self._add(event, f'{told}, "reason": {_text(reason)}' if reason else told, now)
+        self._begun.pop(item, None)
+        self._ends.append((now, self._clock.wall(), event, item, attempt, now - began, reason))
+        self._see_to_it(now)
 
-    def _add(self, event: str, told: str, now: float) -> None:
-        line = (
-            f'{{"time": {self._clock.wall():.3f}, "at": {now - self._started:.3f}, "event": "{event}"{told},'
-            f' "host": {self._host_text}}}\n'
-        )
-        with self._lock:
-            self._lines.append(line.encode())
-            if now - self._written >= FLUSH_SECONDS:
-                self.flush()
-            elif len(self._lines) == 1:
-                self.wakes.put(None)
+    def _see_to_it(self, now: float) -> None:
+        """Write now, or have it written in a moment."""
+        if now - self._written >= FLUSH_SECONDS:
+            self.flush()
+        elif not self._has_called:
+            self._call()
+
+    def _call(self) -> None:
+        """Have the heart write when the time has come."""
+        self._has_called = True
+        self.wakes.put(None)
 
     def flush(self) -> None:
         """Write what was gathered, in one call."""
         if self._is_inherited():
             return
         with self._lock:
-            if self._lines and self._descriptor >= 0:
-                lines, self._lines = self._lines, []  # first, because a signal may come and flush in between
-                if rest := self._write(b"".join(lines)):
-                    self._lines = [*rest.splitlines(keepends=True)[-_MOST_LINES:], *self._lines]
-                    self.wakes.put(None)
+            if self._descriptor < 0:
+                return
+            self._has_called = False
+            new = b"".join(self._new_lines())
+            kept, self._unwritten = self._unwritten, b""  # first, because a signal may come and flush in between
+            if (kept or new) and (rest := self._write(kept + new)):
+                self._unwritten = b"".join(rest.splitlines(keepends=True)[-_MOST_LINES:]) + self._unwritten
+                self._call()
+
+    def _new_lines(self) -> list[bytes]:
+        """The lines of what was noted, in the order in which it was."""
+        notes = self._taken()
+        started, tail = self._started, self._tail
+        return [
+            f'{{"time": {time:.3f}, "at": {at - started:.3f}, "event": "{event}"{told}{tail}'.encode()
+            for at, time, event, told in sorted(notes, key=_when)
+        ]
+
+    def _taken(self) -> list[_Note]:
+        """What was noted since the last write. An end is taken before beginnings are: it has none of its own then."""
+        notes, ends = [], self._ends
+        while self._notes:
+            notes.append(self._notes.popleft())
+        rss = peak_memory_bytes() if ends else 0  # the system adds it up, which takes it a while
+        while ends:
+            at, time, event, item, attempt, seconds, reason = ends.popleft()
+            told = f', "item": {_text(item)}, "attempt": {attempt}, "seconds": {seconds:.3f}, "rss": {rss}'
+            notes.append((at, time, event, f'{told}, "reason": {_text(reason)}' if reason else told))
+        for item in list(self._begun):
+            if (begun := self._begun.pop(item, None)) is not None:
+                notes.append((begun[0], begun[1], "claimed", f', "item": {_text(item)}, "attempt": {begun[2]}'))
+        return notes
 
     def flush_if_due(self) -> bool:
         """Write what was gathered, unless the last write was a moment ago."""
@@ -105,7 +150,7 @@ class Journal:
 
     def _is_inherited(self) -> bool:
         """A forked child writes nothing of its parent's, and must not wait for a lock that no thread of it holds."""
-        return os.getpid() != self._pid
+        return own_pid() != self._pid
 
     def close(self) -> None:
         if self._is_inherited():

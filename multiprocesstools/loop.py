@@ -8,7 +8,6 @@ Guarantee: when the loop ends by itself with `wait`, every item is done, skipped
 instance itself dropped, and that nobody has taken since.
 """
 
-import os
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -17,6 +16,7 @@ from multiprocesstools.board import DONE, DROPPED, SETTLED, SKIPPED, TRIED
 from multiprocesstools.chunks import Chunks, Propose
 from multiprocesstools.claims.claim import Refusal, end_if_over
 from multiprocesstools.claims.hands import Claim, How
+from multiprocesstools.claims.identity import own_pid
 from multiprocesstools.claims.peers import Sight
 from multiprocesstools.claims.slots import Files, Slot
 from multiprocesstools.claims.survey import Finding, State
@@ -34,7 +34,8 @@ from multiprocesstools.watch import Counting, Watch
 _TICK_SECONDS = 0.1
 _LONGEST_POLL_SECONDS = 3.0
 _LISTING_SHARE = 20
-_STATES = {Fate.DONE: DONE, Fate.LOST: DONE, Fate.SKIPPED: SKIPPED, Fate.DROPPED: DROPPED}
+_DONE = Fate.DONE  # every item asks, and an enumeration answers slowly
+_STATES = {Fate.LOST: DONE, Fate.SKIPPED: SKIPPED, Fate.DROPPED: DROPPED}
 
 
 class Loop:
@@ -70,7 +71,7 @@ class Loop:
             yield from self._rest()
             self._scout.clear_chunks()
         finally:
-            if member.instance.pid == os.getpid():  # not in a forked child, which has inherited the loop
+            if member.instance.pid == own_pid():  # not in a forked child, which has inherited the loop
                 member.at_beat.remove(self._count_at_beat)
                 member.journal.flush()
                 self._progress.stop(self._final_tally(), self._reason())
@@ -87,18 +88,23 @@ class Loop:
 
     def _untried(self) -> Iterator[Item]:
         """The items without any file."""
-        scout = self._scout
-        while not self._is_over() and (step := scout.walk.next()) is not None:
-            if step.act is not Act.TRY:
-                scout.inform(step)
-                continue
-            slot = self._work.slot(step.number)
+        scout, walk = self._scout, self._scout.walk
+        while not self._is_over():
+            position = walk.next_neighbour()
+            if position < 0:
+                if (step := walk.next()) is None:
+                    return
+                if step.act is not Act.TRY:
+                    scout.inform(step)
+                    continue
+                position = step.number
+            slot = self._work.slot(position)
             if slot.chunk:
-                won = yield from self._through_chunk(step.number, slot)
+                won = yield from self._through_chunk(position, slot)
             else:
-                won = yield from self._attempt(step.number, slot, None, look=False)
+                won = yield from self._attempt(position, slot, None, look=False)
             if not won:
-                scout.walk.met()
+                walk.met()
 
     def _through_chunk(self, position: int, slot: Slot) -> Generator[Item, None, bool]:
         """All open items of a chunk, one after the other; whether it was won."""
@@ -243,8 +249,11 @@ class Loop:
 
     def _conclude(self, item: Item, *, fresh: bool) -> None:
         """The loop asks for the next item: what became of this one?"""
-        if self._crew.latest_member.instance.pid != os.getpid():
+        if self._crew.latest_member.instance.pid != own_pid():
             raise ForkedLoop(str(item.final))
+        if item.fate is _DONE:
+            self._failures_in_row = 0
+            return
         error = item.decide(going_on=not self._is_over())
         if item.fate is None:
             item.give_back()
@@ -254,12 +263,15 @@ class Loop:
         self._count_failures(item.fate, fresh)
 
     def _settled(self, item: Item, fate: Fate, error: BaseException | None) -> None:
-        self._board.states[item.position] = _STATES.get(fate, TRIED)
-        self._board.here += fate is Fate.DONE
-        if fate is Fate.FAILED:
-            self._last_error = error
-            failure = self._crew.failures[-1]
-            self._crew.say(f"{failure.item} failed (attempt {item.attempt}): {failure.exception.splitlines()[0]}")
+        if fate is _DONE:
+            self._board.states[item.position] = DONE
+            self._board.here += 1
+        else:
+            self._board.states[item.position] = _STATES.get(fate, TRIED)
+            if fate is Fate.FAILED:
+                self._last_error = error
+                failure = self._crew.failures[-1]
+                self._crew.say(f"{failure.item} failed (attempt {item.attempt}): {failure.exception.splitlines()[0]}")
         if self._progress.is_due():
             self._count()
             self._progress.update(self._board.tally())

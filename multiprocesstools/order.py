@@ -79,14 +79,14 @@ class Walk:
         self._next = bisect_right(spans, self._begin, key=_first) - 1
         self._known: set[int] = set()
         self._told: set[int] = set()
-        self._here = self._place = -1
-        self._lost = self._won = 0
+        self._here = self._place = self._end = -1
+        self._lost = 0
         self._has_asked = self._is_crowded = False
 
     def listed(self, folder: int) -> None:
         """The states say what a listing of this directory has shown."""
         self._known.add(folder)
-        self._place, self._lost, self._won = -1, 0, 0
+        self._place, self._lost = -1, 0
 
     def met(self) -> None:
         """Somebody else has the item that was tried last."""
@@ -97,6 +97,15 @@ class Walk:
         if self._lost * left >= 2 * listing_cost(end - first):
             self._known.discard(self._here)
         self._place = -1
+
+    def next_neighbour(self) -> int:
+        """The next open item of the stretch that it walks along, which needs no other step; -1 if there is none."""
+        if self._place < 0:
+            return -1
+        place = self._states.find(OPEN, self._place + 1, self._end)
+        if place >= 0:
+            self._place = place
+        return place
 
     def next(self) -> Step | None:
         """None: nothing is open any more."""
@@ -121,7 +130,6 @@ class Walk:
                 if self._here not in self._known and self._is_open(self._here):
                     return Step(Act.LIST, self._here)
                 if (place := self._next_place()) >= 0:
-                    self._won += 1
                     return Step(Act.TRY, place)
                 folder, self._here = self._here, -1
                 if self.shares and folder not in self._told:
@@ -137,7 +145,7 @@ class Walk:
         """Another directory in which something may be open."""
         self._has_asked = self._is_crowded = False
         self._place = -1
-        self._lost = self._won = 0
+        self._lost = 0
         self._left = [folder for folder in self._left if self._is_open(folder)]
         if self._left:
             near = bisect_left(self._left, self._next) % len(self._left)
@@ -153,7 +161,7 @@ class Walk:
         first, end = self._spans[self._here]
         start = self._place + 1 if self._place >= 0 else self._entrance(first, end)
         place = self._states.find(OPEN, start, end)
-        self._place = place if place >= 0 else self._states.find(OPEN, first, start)
+        self._place, self._end = place if place >= 0 else self._states.find(OPEN, first, start), end
         return self._place
 
     def _entrance(self, first: int, end: int) -> int:

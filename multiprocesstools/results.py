@@ -16,10 +16,12 @@ from typing import Any
 
 from multiprocesstools.errors import NoResult
 
+_text = json.JSONEncoder(separators=(",", ":")).encode
+
 
 def encode(value: Any) -> bytes:
     """The second line. TypeError or ValueError for what JSON cannot hold."""
-    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+    return _text(value).encode() + b"\n"
 
 
 def decode(data: bytes) -> Any:

@@ -41,12 +41,10 @@ class Guard:
     def __init__(self, holder: Holder) -> None:
         self._holder = holder
         self._installed: _Handlers | None = None
-        self._entered = self._critical = 0
-        self._pending: tuple[_Handlers, int, FrameType | None] | None = None
+        self._entered = 0
         self._masks: dict[int, set[Any]] = {}
         self._attends_forks = False
-        self._section = _Section(self)
-        self.main_thread = threading.main_thread().ident
+        self._section = _Section(self._act_on_pending)
         self.signalled: int | None = None
 
     def enter(self) -> None:
@@ -104,8 +102,8 @@ class Guard:
     def _begin_as_child(self) -> None:
         if self._installed is not None:
             self._installed.remove()
-        self._installed, self._pending, self._entered, self._critical = None, None, 0, 0
-        self.main_thread = threading.main_thread().ident
+        self._installed, self._entered = None, 0
+        self._section.begin_anew()
         self._after_fork()
 
     # -- signals
@@ -113,27 +111,28 @@ class Guard:
     def _handle(self, handlers: "_Handlers", number: int, frame: FrameType | None) -> None:
         if threading.get_ident() in self._masks:  # an exception would be lost where the interpreter forks
             threading.Timer(_SOON_SECONDS, os.kill, (os.getpid(), number)).start()
-        elif self._critical and self._pending is None:
-            self._pending = (handlers, number, frame)
+        elif self._section.depth and self._section.pending is None:
+            self._section.pending = (handlers, number, frame)
         else:
             self._act(handlers, number, frame)
 
     def _act(self, handlers: "_Handlers", number: int, frame: FrameType | None) -> None:
         """Give up, then pass the signal on, whatever the giving up has met; another one waits for that."""
         self.signalled = number
-        self._critical += 1
+        self._section.depth += 1
         try:
             self._give_up(number, handlers.last(number))
         finally:
-            self._critical -= 1
+            self._section.depth -= 1
             try:
                 self._pass_on(handlers, number, frame)
             finally:
                 self._act_on_pending()
 
     def _act_on_pending(self) -> None:
-        if self._critical == 0 and self._pending is not None:
-            pending, self._pending = self._pending, None
+        section = self._section
+        if section.depth == 0 and section.pending is not None:
+            pending, section.pending = section.pending, None
             self._act(*pending)
 
     def _give_up(self, number: int, last: Any) -> None:
@@ -151,23 +150,29 @@ class Guard:
 
 
 class _Section:
-    """What `Guard.critical` gives: made once, because every item passes it several times."""
+    """What `Guard.critical` gives: made once, because every item passes it several times. `pending` is a signal that
+    came while the main thread was inside, `depth` times."""
 
-    __slots__ = ("_guard",)
+    __slots__ = ("_act_on_pending", "_main_thread", "depth", "pending")
 
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
+    def __init__(self, act_on_pending: Callable[[], None]) -> None:
+        self._act_on_pending = act_on_pending
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """In a forked child nobody is inside, and the thread that forked is the main one."""
+        self._main_thread, self.depth = threading.main_thread().ident, 0
+        self.pending: tuple[_Handlers, int, FrameType | None] | None = None
 
     def __enter__(self) -> None:
-        if threading.get_ident() == self._guard.main_thread:
-            self._guard._critical += 1
+        if threading.get_ident() == self._main_thread:
+            self.depth += 1
 
     def __exit__(self, *error: object) -> None:
-        guard = self._guard
-        if guard._critical and threading.get_ident() == guard.main_thread:  # a child forked inside begins at 0 anew
-            guard._critical -= 1
-            if guard._pending is not None:
-                guard._act_on_pending()
+        if self.depth and threading.get_ident() == self._main_thread:  # a child forked inside begins at 0 anew
+            self.depth -= 1
+            if self.pending is not None:
+                self._act_on_pending()
 
 
 class _Handlers:

@@ -21,7 +21,7 @@ FLOORS = [
     ["claims.record", "claims.survey", "claims.hands", "claims.probe", "claims.again", "claims.pace"],
     ["claims.peers"],
     ["claims.instance"],
-    ["claims.publish", "claims.assess"],
+    ["claims.publish", "claims.assess", "claims.bind"],
     ["claims.claim"],
     ["claims.direct", "claims.chunk"],
     ["claims.sweep"],

@@ -77,9 +77,7 @@ class TestInMidItem:
         assert hidden(run) == [".a.txt.claim-1", ".a.txt.ended-1"]
         assert ended(run, "a.txt", 1)["outcome"] == "dropped"
         assert records(run) == []
-        assert briefly(events(run, "claimed", "dropped", "done", "failed")) == [
-            ("claimed", "a.txt", 1), ("dropped", "a.txt", 1),
-        ]  # fmt: skip
+        assert briefly(events(run, "dropped", "done", "failed")) == [("dropped", "a.txt", 1)]
         assert [event["signal"] for event in events(run, "interrupted")] == [number.name]
         with Child(run, script) as peer:
             peer.hear("working 2")
@@ -424,7 +422,7 @@ class TestForkedChildren:
             child.go_on()
             child.succeed()
         assert (outputs(run), hidden(run)) == ({"a.txt": "whole"}, [])
-        assert briefly(events(run, "claimed", "dropped", "done")) == [("claimed", "a.txt", 1), ("done", "a.txt", 1)]
+        assert briefly(events(run, "dropped", "done")) == [("done", "a.txt", 1)]
 
     def test_a_forked_child_with_a_loop_of_its_own_drops_its_own_claim(self, run: Path) -> None:
         script = """

@@ -14,6 +14,7 @@ It knows files and instances and nothing of tasks. The rooms, from the ground up
     instance  one process taking part: its record, its beat, what it has in its hands
     assess    the state of an item as an instance finds it, names and ended-files together
     hands     what an instance is occupied with
+    bind      giving the name of a claim to this instance
     claim     one attempt: take -> publish | end
     chunk     the first attempt at several items at once
     again     trying again what was set aside

@@ -11,7 +11,8 @@ the list in the same way (see `plans`), and an item that has claims or ends of i
                                            or: the rest is free, item by item
 """
 
-from multiprocesstools.claims.claim import Refusal, create_claim, end, entered, under_claim
+from multiprocesstools.claims.bind import create_claim
+from multiprocesstools.claims.claim import Refusal, end, entered, under_claim
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.instance import Instance
@@ -20,17 +21,17 @@ from multiprocesstools.claims.slots import Slot
 from multiprocesstools.claims.survey import Finding, State
 
 
-def take_chunk(me: Instance, chunk: Slot) -> Claim | Refusal:
+def take_chunk(me: Instance, chunk: Slot, how: None = None) -> Claim | Refusal:
     """Try to win the first attempt at all items of a chunk. A refusal: somebody has it, or had it."""
-    return entered(me, chunk, _bind)
+    return entered(me, chunk, _bind, None)
 
 
-def _bind(me: Instance, chunk: Slot) -> Claim | Refusal:
-    claim = Claim(chunk, 1, me.clock.wall(), is_chunk=True)
+def _bind(me: Instance, chunk: Slot, how: None) -> Claim | Refusal:
+    claim = Claim(chunk, 1, me.clock, is_chunk=True)
     return me.hands.hold(claim) if create_claim(me, claim) else Refusal(Finding(State.RUNNING, 1))
 
 
-def take_item(me: Instance, chunk: Claim, slot: Slot) -> Claim | Refusal:
+def take_item(me: Instance, slot: Slot, chunk: Claim) -> Claim | Refusal:
     """Begin with an item of a chunk that is held. A refusal: it is done, or the chunk is not ours any more."""
     return entered(me, slot, _begin, chunk)
 
@@ -38,7 +39,7 @@ def take_item(me: Instance, chunk: Claim, slot: Slot) -> Claim | Refusal:
 def _begin(me: Instance, slot: Slot, chunk: Claim) -> Claim | Refusal:
     if chunk.lost or chunk.given_up or not me.hands.works_on(chunk.slot, 1):
         return Refusal(Finding(State.RUNNING, 1))
-    return under_claim(me, Claim(slot, 1, me.clock.wall(), within=chunk))
+    return under_claim(me, Claim(slot, 1, me.clock, within=chunk))
 
 
 def leave_chunk(me: Instance, chunk: Claim, *, done: bool) -> None:

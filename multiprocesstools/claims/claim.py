@@ -11,15 +11,13 @@ never looked up by name before the claim.
                         --end-----> ended: failed, fatal, skipped, dropped
 """
 
-import errno
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from multiprocesstools.claims.assess import assess, is_doubtful, look_twice
-from multiprocesstools.claims.disk import ABSENT, UNLINKABLE, HalfCreated
+from multiprocesstools.claims.bind import Expelled, create_claim
+from multiprocesstools.claims.disk import Stamp
 from multiprocesstools.claims.ended import Ended, Outcome
 from multiprocesstools.claims.hands import Claim, How
 from multiprocesstools.claims.identity import rebooted
@@ -29,15 +27,10 @@ from multiprocesstools.claims.publish import clear, move_aside
 from multiprocesstools.claims.record import Record
 from multiprocesstools.claims.slots import Files, Slot
 from multiprocesstools.claims.survey import Finding, State
-from multiprocesstools.claims.whole import create_whole
-from multiprocesstools.errors import FinalOfAnotherKind, MultiProcessError, RunDirectoryUnusable
+from multiprocesstools.errors import FinalOfAnotherKind, MultiProcessError
 
 _MOST_TURNS = 20
 _PAUSE_SECONDS = 0.01
-
-
-class Expelled(Exception):
-    """The own record is gone (a forced sweep): the instance must join anew. Never leaves the package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +45,14 @@ class Refusal:
         return self.finding.state
 
 
+Asked = tuple[Files | None, bool, How]
+"""The arguments `files`, `look` and `how` of `take`."""
+_TAKEN = Refusal(Finding(State.RUNNING, 1))
+"""Somebody has it, and nothing more was asked."""
+
+
 def take(
-    me: Instance, slot: Slot, files: Files | None = None, *, look: bool = True, how: How = How.STAGED
+    me: Instance, slot: Slot, files: Files | None = None, look: bool = True, how: How = How.STAGED
 ) -> Claim | Refusal:
     """Try to win the item. `files`: what a recent listing said of it; None to begin with attempt 1.
 
@@ -61,11 +60,18 @@ def take(
     write. RunDirectoryUnusable when the directory of the final is gone; FinalOfAnotherKind when the final is a device,
     pipe or socket.
     """
-    return entered(me, slot, _take, files, look, how)
+    return take_as(me, slot, (files, look, how))
 
 
-def entered(me: Instance, slot: Slot, take_it: Callable[..., Claim | Refusal], *rest: Any) -> Claim | Refusal:
-    """take_it(me, slot, ...) with nothing else of this instance in its way. Expelled: the instance must join anew."""
+def take_as(me: Instance, slot: Slot, asked: Asked) -> Claim | Refusal:
+    """The same in one argument."""
+    return entered(me, slot, _take, asked)
+
+
+def entered(
+    me: Instance, slot: Slot, take_it: Callable[[Instance, Slot, Any], Claim | Refusal], how: Any
+) -> Claim | Refusal:
+    """take_it(me, slot, how) with nothing else of this instance in its way. Expelled: the instance must join anew."""
     if not me.hands.enter(slot):
         return Refusal(Finding(State.RUNNING), Verdict(Sight.MINE, me.record))
     answer: Claim | Refusal | None = None
@@ -73,17 +79,21 @@ def entered(me: Instance, slot: Slot, take_it: Callable[..., Claim | Refusal], *
         me.ensure_fresh()
         if me.expelled:
             raise Expelled
-        answer = take_it(me, slot, *rest)
+        answer = take_it(me, slot, how)
         return answer
     finally:
         if not isinstance(answer, Claim) and not me.hands.owes(slot):
             me.hands.leave(slot)
 
 
-def _take(me: Instance, slot: Slot, files: Files | None, look: bool, how: How) -> Claim | Refusal:
-    attempt, doubts = 1, 0
+def _take(me: Instance, slot: Slot, asked: Asked) -> Claim | Refusal:
+    files, look, how = asked
     if files is None and (slot.chunk or me.hands.has_tried(slot)):
         files = me.look(slot)  # it has looked at the final then, and its client may remember that
+    if files is None and not look:
+        claim = Claim(slot, 1, me.clock)
+        return under_claim(me, claim, how) if create_claim(me, claim, how) else _TAKEN
+    attempt, doubts = 1, 0
     for turn in range(_MOST_TURNS):
         if files is not None:
             answer = _next_attempt(me, slot, files)
@@ -95,7 +105,7 @@ def _take(me: Instance, slot: Slot, files: Files | None, look: bool, how: How) -
                 files = _look_anew(me, slot, doubts)
                 continue
             attempt = answer
-        claim = Claim(slot, attempt, me.clock.wall())
+        claim = Claim(slot, attempt, me.clock)
         if create_claim(me, claim, how):
             return under_claim(me, claim, how, signed=files is not None and files.sign)
         if not look:
@@ -186,70 +196,21 @@ def _name(owner: Record | None) -> str:
     return f"{owner.file_name} (process {owner.identity.pid} on {owner.identity.host})"
 
 
-# -- step 1: the claim
-
-
-def create_claim(me: Instance, claim: Claim, how: How = How.STAGED) -> bool:
-    """Bind the name of the claim to this instance. False: somebody else has it."""
-    directory, path = claim.slot.directory, claim.slot.claim(claim.attempt)
-    try:
-        if how is How.DRAFT:
-            claim.draft = me.disk.draft(path, me.copy())
-        else:
-            bind_to_record(me, directory, path)
-    except FileExistsError:
-        return False
-    except HalfCreated:
-        me.hands.remember(claim, me.ended(Outcome.DROPPED, exception="no room for the claim"))
-        raise
-    except OSError as error:
-        if error.errno not in ABSENT:
-            raise
-        if me.disk.look(path) is not None:
-            return False  # ESTALE, the reply to a link that was made
-        _explain_missing(me, directory, error)
-    return True
-
-
-def bind_to_record(me: Instance, directory: str, path: str) -> None:
-    """Create `path` as a link to the own record, or as a copy where that is impossible. FileExistsError."""
-    if directory not in me.copies:
-        try:
-            me.disk.link(me.path, path)
-            return
-        except OSError as error:
-            if error.errno == errno.ENOSPC:  # GlusterFS on ext4: the record has no room for one more name
-                return _bind_to_copy(me, directory, path)
-            if error.errno not in UNLINKABLE:
-                raise
-            me.copies.add(directory)
-    me.disk.create(path, me.copy())
-
-
-def _bind_to_copy(me: Instance, directory: str, path: str) -> None:
-    """A whole copy where links can be made; on a disk that is really full nothing is left."""
-    try:
-        made = create_whole(me.disk, path, me.copy(), partial(me.private, directory), durable=False)
-    except HalfCreated as error:
-        raise OSError(error.errno, error.strerror, path) from error
-    if not made:
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
-
-
-def _explain_missing(me: Instance, directory: str, error: OSError) -> None:
-    if me.disk.look(directory) is None:
-        raise RunDirectoryUnusable(directory, "it is not there any more") from error
-    me.expelled = True
-    raise Expelled from error
-
-
 # -- step 2: look again, under the claim
 
 
 def under_claim(me: Instance, claim: Claim, how: How = How.STAGED, *, signed: bool = False) -> Claim | Refusal:
     """Look at the final and take the item in hand. Whatever goes wrong, the claim is not left behind without a word."""
+    slot = claim.slot
     try:
-        return _look_again(me, claim, how, signed)
+        final = me.disk.look(claim.final)
+        if final is not None:
+            if (done := _find_done(me, claim, final)) is not None:
+                return done
+            signed = True
+        if signed and how is not How.IN_PLACE:
+            me.disk.unlink(slot.sign)
+        return me.hands.hold(claim)
     except MultiProcessError:
         raise
     except BaseException as error:
@@ -257,21 +218,17 @@ def under_claim(me: Instance, claim: Claim, how: How = How.STAGED, *, signed: bo
         raise
 
 
-def _look_again(me: Instance, claim: Claim, how: How, signed: bool) -> Claim | Refusal:
+def _find_done(me: Instance, claim: Claim, final: Stamp) -> Refusal | None:
+    """The final is there. None: half written in place, and moved aside by now."""
     slot = claim.slot
-    final = me.disk.look(slot.final)
-    if final is not None:
-        signed = me.disk.look(slot.sign) is not None
-        if not signed:
-            claim.close()
-            clear(me, slot, claim.attempt)
-            if final.kind == "other":
-                raise FinalOfAnotherKind(slot.final, "a device, pipe or socket")
-            return Refusal(Finding(State.DONE, claim.attempt))
+    if me.disk.look(slot.sign) is not None:
         move_aside(me, slot, max(claim.attempt - 1, 1), me.disk)
-    if signed and how is not How.IN_PLACE:
-        me.disk.unlink(slot.sign)
-    return me.hands.hold(claim)
+        return None
+    claim.close()
+    clear(me, slot, claim.attempt)
+    if final.kind == "other":
+        raise FinalOfAnotherKind(slot.final, "a device, pipe or socket")
+    return Refusal(Finding(State.DONE, claim.attempt))
 
 
 # -- the end of an attempt without an output

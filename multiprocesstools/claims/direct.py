@@ -14,7 +14,8 @@ a falsely suspected owner that comes back may still write into the final, which 
 import json
 from functools import partial
 
-from multiprocesstools.claims.claim import bind_to_record, end
+from multiprocesstools.claims.bind import bind_to_record
+from multiprocesstools.claims.claim import end
 from multiprocesstools.claims.disk import Disk
 from multiprocesstools.claims.ended import Ended, Outcome
 from multiprocesstools.claims.hands import Claim

@@ -13,6 +13,7 @@ from enum import Enum
 from multiprocesstools.claims.disk import Disk, Draft
 from multiprocesstools.claims.ended import Ended
 from multiprocesstools.claims.slots import Slot
+from multiprocesstools.clock import Clock
 
 
 class How(Enum):
@@ -24,9 +25,9 @@ class How(Enum):
     DRAFT = "draft"
 
 
-@dataclass(eq=False, slots=True)
 class Claim:
-    """Attempt `attempt` at an item, won by this instance. `started` is the wall clock, `name` what journals call it.
+    """Attempt `attempt` at an item, won by this instance. `started` is the wall clock and `began` the elapsed one;
+    `path` is that of the claim, `name` what journals call the item.
 
     `lost`: another instance was seen to have taken the item over. `given_up`: the attempt was declared over while the
     work went on (a signal), so that somebody else may begin. `private`: the files and folders it may have written.
@@ -35,9 +36,6 @@ class Claim:
     into it.
     """
 
-    slot: Slot
-    attempt: int
-    started: float
     name: str = ""
     lost: bool = False
     given_up: bool = False
@@ -46,10 +44,15 @@ class Claim:
     placeholder: str = ""
     private: tuple[str, ...] = ()
     retract: Callable[[Disk], None] | None = None
-    thread: int = field(default_factory=threading.get_ident)
-    within: "Claim | None" = None
-    is_chunk: bool = False
     draft: Draft | None = None
+
+    def __init__(
+        self, slot: Slot, attempt: int, clock: Clock, *, within: "Claim | None" = None, is_chunk: bool = False
+    ) -> None:
+        self.slot, self.attempt, self.within, self.is_chunk = slot, attempt, within, is_chunk
+        self.path, self.final = slot.claim(attempt), slot.final
+        self.started, self.began = clock.wall(), clock.elapsed()
+        self.thread = threading.get_ident()
 
     def close(self) -> None:
         """Write no more into the claim."""
@@ -90,8 +93,9 @@ class Hands:
         """Leave an item that is done: how attempts at it were left does not matter any more."""
         with self._lock:
             self._entered.pop(slot, None)
-            self._owed.pop(slot, None)
-            self._left.pop(slot, None)
+            if self._owed or self._left:
+                self._owed.pop(slot, None)
+                self._left.pop(slot, None)
 
     def claims(self) -> list[Claim]:
         with self._lock:

@@ -7,8 +7,9 @@ Source: proc_pid_stat(5), kill(2), pid_namespaces(7).
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 JOB_VARIABLES = {
     "slurm": ("SLURM_JOB_ID", "SLURM_CLUSTER_NAME", "SLURM_ARRAY_TASK_ID"),
@@ -46,10 +47,21 @@ class Identity:
     job: Job | None = None
 
 
+def _pid_kept_at_forks() -> Callable[[], int]:
+    """Every item asks several times, and getpid(2) is a system call. Condition: children are made by `os.fork`."""
+    kept = [os.getpid()]
+    os.register_at_fork(after_in_child=lambda: kept.__setitem__(0, os.getpid()))
+    return partial(kept.__getitem__, 0)
+
+
+own_pid = _pid_kept_at_forks()
+"""The pid of the calling process."""
+
+
 def current() -> Identity:
     """The identity of the calling process. Not cached: a forked child is another process."""
     machine, boot = _machine()
-    pid = os.getpid()
+    pid = own_pid()
     return Identity(
         host=_host(), machine=machine, boot=boot, namespace=_namespace(), pid=pid,
         start=_process(pid)[0], user=os.getuid(), job=current_job(os.environ),

@@ -10,11 +10,10 @@ the record cannot be linked), so one beat refreshes all. Condition: the instance
 
 import errno
 import itertools
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 from multiprocesstools.claims import ended as ended_files
 from multiprocesstools.claims import identity, record, slots
@@ -67,7 +66,7 @@ class Instance:
         on the disk at the time of the call, whether somebody may write finals of a directory in place."""
         self.disk = SteadyDisk(disk, clock, rules.patience_seconds)
         self.clock, self.rules, self.notice = clock, rules, notice
-        self.record, self.pid, self.is_here = own, os.getpid(), is_here
+        self.record, self.pid, self.is_here = own, identity.own_pid(), is_here
         self.writes_in_place = writes_in_place
         self.path = f"{instances}/{own.file_name}"
         self.hands = Hands()
@@ -200,6 +199,7 @@ class Instance:
         self.disk.create(path, b"")
         self.disk.unlink(path)
 
+    @cached_property
     def copy(self) -> bytes:
         """The record as a claim holds it where it cannot be linked."""
         return record.encode(replace(self.record, beat=None))

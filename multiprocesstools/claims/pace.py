@@ -31,6 +31,7 @@ class Beats:
         """`warn` is called when the instance was silent for `long_seconds`."""
         self._clock, self._long_seconds, self._warn = clock, long_seconds, warn
         self._latest = clock.elapsed()
+        self._overdue_at = self._latest + long_seconds
         self.pace: Pace | None = None
         self.count = 0
         self.warned = False
@@ -47,7 +48,7 @@ class Beats:
         """Has there been none for so long that others may take over?"""
         if self.pace is not None:
             self.pace.listen(self.note)
-        return self._clock.elapsed() - self._latest > self._long_seconds
+        return self._clock.elapsed() > self._overdue_at
 
     @property
     def come_from_elsewhere(self) -> bool:
@@ -59,4 +60,5 @@ class Beats:
         if arrived - self._latest > self._long_seconds:  # late, or the write hung: others may have seen nothing since
             self._warn()
         self._latest, self.count = max(self._latest, began), self.count + 1
+        self._overdue_at = self._latest + self._long_seconds
         self.warned = arrived - self._latest > self._long_seconds

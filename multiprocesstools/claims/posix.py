@@ -111,6 +111,8 @@ class PosixDisk:
     def look(self, path: str) -> Stamp | None:
         try:
             return stamp_of(os.lstat(path))
+        except FileNotFoundError:
+            return None
         except OSError as error:
             if error.errno in ABSENT:
                 return None
@@ -144,15 +146,15 @@ class PosixDisk:
         descriptor = os.open(path, _READ)
         try:
             mode = os.fstat(descriptor).st_mode
-            if stat.S_ISDIR(mode):
-                self._sync_entries(path)
-            elif not stat.S_ISREG(mode):
-                raise OSError(errno.EINVAL, "neither a regular file nor a directory", path)
+            if not stat.S_ISREG(mode):
+                self._sync_entries(path, mode)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
-    def _sync_entries(self, directory: str) -> None:
+    def _sync_entries(self, directory: str, mode: int) -> None:
+        if not stat.S_ISDIR(mode):
+            raise OSError(errno.EINVAL, "neither a regular file nor a directory", directory)
         for entry in self.list(directory):
             if entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False):
                 self.sync(os.path.join(directory, entry.name))

@@ -23,6 +23,9 @@ class Published(StrEnum):
     GONE = "gone"
 
 
+MINE, LOST, GONE = Published  # every item asks, and an enumeration answers slowly
+
+
 def publish(me: Instance, claim: Claim, parts: list[tuple[str, str]]) -> Published:
     """Make the staging files the finals, in order; the last pair is the item itself. Then everything is cleared.
 
@@ -33,11 +36,10 @@ def publish(me: Instance, claim: Claim, parts: list[tuple[str, str]]) -> Publish
     for staging, _ in parts:
         if not _check(me, staging):
             return _without_staging(me, claim)
-    claim.publishing = True
-    result = Published.MINE
+    claim.publishing, result = True, MINE
     for staging, final in parts:
         result = _publish_one(me, staging, final)
-        if result is Published.GONE:
+        if result is GONE:
             return result
     for staging, _ in parts:
         _remove(me, staging)
@@ -53,7 +55,7 @@ def publish_draft(me: Instance, claim: Claim, rest: bytes) -> Published:
         claim.draft.sync()
     claim.close()
     claim.publishing = True
-    result = _publish_one(me, claim.slot.claim(claim.attempt), claim.slot.final)
+    result = _publish_one(me, claim.path, claim.final)
     if result is not Published.GONE:
         _settle(me, claim)
     return result
@@ -61,23 +63,23 @@ def publish_draft(me: Instance, claim: Claim, rest: bytes) -> Published:
 
 def _check(me: Instance, staging: str) -> bool:
     """Is the staging file there, of a kind that can be published, and safely on the disk? OSError if not."""
-    if not me.rules.durable:
-        stamp = me.disk.look(staging)
-        if stamp is not None and stamp.kind not in ("file", "directory"):
-            raise OSError(errno.EINVAL, "neither a regular file nor a directory", staging)
-        return stamp is not None
     try:
-        me.disk.sync(staging)
+        if me.rules.durable:
+            me.disk.sync(staging)
+            return True
     except OSError as error:
         if error.errno in ABSENT:
             return False
         raise
-    return True
+    stamp = me.disk.look(staging)
+    if stamp is not None and stamp.kind not in ("file", "directory"):
+        raise OSError(errno.EINVAL, "neither a regular file nor a directory", staging)
+    return stamp is not None
 
 
 def _without_staging(me: Instance, claim: Claim) -> Published:
     """The staging file is gone: a sweep may have removed it because the item is done."""
-    if not _is_published(me, claim.slot.final):
+    if not _is_published(me, claim.final):
         return Published.GONE
     _settle(me, claim)
     return Published.LOST
@@ -90,7 +92,10 @@ def _is_published(me: Instance, final: str) -> bool:
 
 def _settle(me: Instance, claim: Claim) -> None:
     """The item is done: clear up and let it go."""
-    clear(me, claim.slot, claim.attempt, declared_over=claim.given_up or claim.lost)
+    if claim.attempt == 1 and not (claim.slot.chunk or claim.given_up or claim.lost):
+        _remove_name(me, claim.path)  # nothing else was left, which `clear` would say in more words
+    else:
+        clear(me, claim.slot, claim.attempt, declared_over=claim.given_up or claim.lost)
     me.hands.finish(claim.slot)
 
 
@@ -99,7 +104,7 @@ def _publish_one(me: Instance, staging: str, final: str) -> Published:
         if me.rules.publish == "rename":
             return _publish_by_rename(me, staging, final)
         me.disk.link(staging, final)
-        return Published.MINE
+        return MINE
     except OSError as error:
         return _resolve(me, staging, final, error)
 

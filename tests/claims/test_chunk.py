@@ -37,7 +37,7 @@ def test_a_chunk_is_won_once_and_nothing_is_left_when_all_is_done(world: World) 
     chunk = hold(world, one)
     assert refused(take_chunk(two, chunk.slot)) is State.RUNNING
     for slot in items(world):
-        assert finish(one, won(take_item(one, chunk, slot))) is Published.MINE
+        assert finish(one, won(take_item(one, slot, chunk))) is Published.MINE
     assert world.hidden() == [f".{CHUNK}.claim-1"]
     leave_chunk(one, chunk, done=True)
     assert world.hidden() == [] and one.hands.claims() == []
@@ -51,7 +51,7 @@ def test_an_item_of_a_chunk_costs_three_changes_and_the_chunk_two(world: World) 
     disk.calls.clear()
     chunk = hold(world, me)
     for slot in items(world):
-        claim = won(take_item(me, chunk, slot))
+        claim = won(take_item(me, slot, chunk))
         disk.create(me.staging(claim), b"x")
         publish(me, claim, [(me.staging(claim), claim.slot.final)])
     leave_chunk(me, chunk, done=True)
@@ -70,7 +70,7 @@ def test_no_item_of_a_chunk_is_claimed_by_itself_while_the_chunk_is_free_or_held
 def test_what_is_left_of_a_chunk_is_for_everybody(world: World) -> None:
     one, two = world.join(), world.join()
     chunk, [a, b, c] = hold(world, one), items(world)
-    finish(one, won(take_item(one, chunk, a)))
+    finish(one, won(take_item(one, a, chunk)))
     leave_chunk(one, chunk, done=False)
     assert refused(take(two, a)) is State.DONE
     assert won(take(two, b)).attempt == won(take(one, c)).attempt == 2
@@ -79,7 +79,7 @@ def test_what_is_left_of_a_chunk_is_for_everybody(world: World) -> None:
 def test_a_failed_item_of_a_living_chunk_may_be_tried_again_by_others(world: World) -> None:
     one, two = world.join(), world.join()
     chunk, [a, b, _] = hold(world, one), items(world)
-    end(one, won(take_item(one, chunk, a)), one.ended(Outcome.FAILED, exception="ValueError: x"))
+    end(one, won(take_item(one, a, chunk)), one.ended(Outcome.FAILED, exception="ValueError: x"))
     assert won(take(two, a)).attempt == 2
     assert refused(take(two, b)) is State.RUNNING
 
@@ -87,14 +87,14 @@ def test_a_failed_item_of_a_living_chunk_may_be_tried_again_by_others(world: Wor
 def test_a_skipped_item_of_a_chunk_is_settled(world: World) -> None:
     one, two = world.join(), world.join()
     chunk, [a, *_] = hold(world, one), items(world)
-    end(one, won(take_item(one, chunk, a)), one.ended(Outcome.SKIPPED, exception="empty"))
+    end(one, won(take_item(one, a, chunk)), one.ended(Outcome.SKIPPED, exception="empty"))
     assert refused(take(two, a)) is State.SKIPPED
 
 
 def test_the_items_of_a_dead_owner_are_taken_over_one_by_one_and_its_death_counts_for_none(world: World) -> None:
     dead, heir = world.join(), world.join()
     chunk, [a, b, _] = hold(world, dead), items(world)
-    won(take_item(dead, chunk, a))
+    won(take_item(dead, a, chunk))
     world.die(dead)
     assert won(take(heir, a)).attempt == 2
     assert f".{b.name}.ended-1" not in world.hidden()
@@ -110,7 +110,7 @@ def test_the_items_of_a_dead_owner_are_taken_over_one_by_one_and_its_death_count
 def test_a_falsely_suspected_owner_cannot_change_how_often_an_item_was_tried(world: World) -> None:
     zombie, heir = world.join(), world.join()
     chunk, [a, *_] = hold(world, zombie), items(world)
-    late = won(take_item(zombie, chunk, a))
+    late = won(take_item(zombie, a, chunk))
     world.die(zombie)
     heirs = won(take(heir, a))
     end(zombie, late, zombie.ended(Outcome.FATAL, exception="too late"))
@@ -121,9 +121,9 @@ def test_a_falsely_suspected_owner_cannot_change_how_often_an_item_was_tried(wor
 def test_an_overdue_owner_begins_with_nothing_more_of_its_chunk(world: World) -> None:
     me = world.join()
     chunk, [a, b, _] = hold(world, me), items(world)
-    finish(me, won(take_item(me, chunk, a)))
+    finish(me, won(take_item(me, a, chunk)))
     world.clock.sleep(100)
-    refused(take_item(me, chunk, b))
+    refused(take_item(me, b, chunk))
     assert chunk.lost
     leave_chunk(me, chunk, done=False)
     assert won(take(world.join(), b)).attempt == 2
@@ -132,10 +132,10 @@ def test_an_overdue_owner_begins_with_nothing_more_of_its_chunk(world: World) ->
 def test_a_chunk_that_was_given_up_is_for_everybody_and_is_not_gone_on_with(world: World) -> None:
     me, other = world.join(), world.join()
     chunk, [a, b, _] = hold(world, me), items(world)
-    claim = won(take_item(me, chunk, a))
+    claim = won(take_item(me, a, chunk))
     for held in (claim, chunk):
         give_up(me, held, me.ended(Outcome.DROPPED))
-    assert refused(take_item(me, chunk, b)) is State.RUNNING
+    assert refused(take_item(me, b, chunk)) is State.RUNNING
     assert won(take(other, b)).attempt == 2
     assert finish(me, claim) is Published.MINE
     assert refused(take(other, a)) is State.DONE

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from multiprocesstools.claims.claim import Expelled, Refusal, end, end_if_over, give_up, take
+from multiprocesstools.claims.bind import Expelled
+from multiprocesstools.claims.claim import Refusal, end, end_if_over, give_up, take
 from multiprocesstools.claims.disk import Disk, HalfCreated
 from multiprocesstools.claims.ended import Ended, Outcome, decode
 from multiprocesstools.claims.hands import Claim, How

@@ -26,7 +26,7 @@ _DECLARE = "        declare_over(me, slot, attempt, verdict)\n    return verdict
 MUTANTS = [
     _one(
         "no look again under the claim", "claims/claim.py",
-        "    final = me.disk.look(slot.final)\n", "    final = None\n", "crash",
+        "        final = me.disk.look(slot.final)\n", "        final = None\n", "crash",
     ),
     _one(
         "rename instead of link", "claims/publish.py",
@@ -235,8 +235,8 @@ MUTANTS = [
     ),
     _one(
         "an item of a chunk is not looked at again under the claim", "claims/chunk.py",
-        "return under_claim(me, Claim(slot, 1, me.clock.wall(), within=chunk))",
-        "return me.hands.hold(Claim(slot, 1, me.clock.wall(), within=chunk))", "chunk, lost reply", "chunk",
+        "return under_claim(me, Claim(slot, 1, me.clock, within=chunk))",
+        "return me.hands.hold(Claim(slot, 1, me.clock, within=chunk))", "chunk, lost reply", "chunk",
     ),
     _one(
         "others say that a chunk is over, beside the ends of its items", "claims/claim.py",

@@ -12,8 +12,9 @@ from typing import Any
 from multiprocesstools.claims import direct
 from multiprocesstools.claims.again import try_again
 from multiprocesstools.claims.assess import look_twice
+from multiprocesstools.claims.bind import Expelled
 from multiprocesstools.claims.chunk import leave_chunk, take_chunk, take_item
-from multiprocesstools.claims.claim import Expelled, Refusal, end, give_up, take
+from multiprocesstools.claims.claim import Refusal, end, give_up, take
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim, How
 from multiprocesstools.claims.identity import Identity
@@ -279,7 +280,7 @@ def _work_through(player: Player, me: Instance, chunk: Claim, works: tuple[str, 
     """The items of a chunk, one after the other, and the end of the chunk."""
     done = 0
     for slot in (OTHER, IN_CHUNK):
-        taken = take_item(me, chunk, slot)
+        taken = take_item(me, slot, chunk)
         if isinstance(taken, Refusal):
             done += taken.state is State.DONE
             if slot is IN_CHUNK:

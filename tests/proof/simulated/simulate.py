@@ -19,7 +19,8 @@ from typing import Any
 from multiprocesstools.claims import direct
 from multiprocesstools.claims.again import try_again
 from multiprocesstools.claims.assess import look_twice
-from multiprocesstools.claims.claim import Expelled, Refusal, end, give_up, take
+from multiprocesstools.claims.bind import Expelled
+from multiprocesstools.claims.claim import Refusal, end, give_up, take
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim, How
 from multiprocesstools.claims.identity import Identity
