@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from multiprocesstools.helper import MultiProcessHelper
     from multiprocesstools.items import Item
     from multiprocesstools.results import read_result
-    from multiprocesstools.snapshot import Snapshot
+    from multiprocesstools.statuses import Snapshot
 
     multiprocesshelper = MultiProcessHelper
 
 _ROOMS = {
     "MultiProcessHelper": "helper",
     "Item": "items",
-    "Snapshot": "snapshot",
+    "Snapshot": "statuses",
     "read_result": "results",
     "MultiProcessError": "errors",
     "ClaimLost": "errors",

@@ -11,7 +11,6 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from multiprocesstools.claims import chunk as chunks
@@ -30,20 +29,11 @@ from multiprocesstools.run import Run, unusable
 from multiprocesstools.signals import Guard
 
 if TYPE_CHECKING:
+    from multiprocesstools.failure import Failure
     from multiprocesstools.progress import Voice
 
 _MOST_FAILURES = 1000
 _MOST_REJOINS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One failed attempt of this instance: the final relative to the run directory, and what was raised."""
-
-    item: str
-    attempt: int
-    exception: str
-    traceback: str
 
 
 class Crew:
@@ -232,10 +222,11 @@ def _close_at_the_end_of_a_worker(crew: Crew) -> None:
     if process is not None and process.parent_process() is not None:
         from multiprocessing.util import Finalize
 
-        Finalize(None, _close, (weakref.ref(crew),), exitpriority=1)
+        Finalize(None, close_if_alive, (weakref.ref(crew),), exitpriority=1)
 
 
-def _close(reference: "weakref.ref[Crew]") -> None:
+def close_if_alive(reference: "weakref.ref[Crew]") -> None:
+    """At the end of the process."""
     crew = reference()
     if crew is not None:
         crew.close()
@@ -251,18 +242,3 @@ def _in_work(member: Member) -> list[Claim]:
 def _is_written_elsewhere(claim: Claim) -> bool:
     """Is another thread, which no signal reaches, writing the final in place?"""
     return claim.signed and claim.thread not in (threading.get_ident(), threading.main_thread().ident)
-
-
-def failure_of(item: str, attempt: int, error: BaseException) -> Failure:
-    """What is kept of an exception, however badly it behaves when it is printed."""
-    import traceback as tracebacks
-
-    try:
-        text = f"{type(error).__name__}: {error}"
-    except Exception as second:
-        text = f"{type(error).__name__} (which cannot be printed: {type(second).__name__})"
-    try:
-        trace = "".join(tracebacks.format_exception(error))
-    except Exception as second:
-        trace = f"{text}\n(its traceback cannot be printed: {type(second).__name__})\n"
-    return Failure(item, attempt, text, trace)

@@ -5,6 +5,7 @@ A room that only some calls need is entered by these calls, so that the import o
 
 import atexit
 import os
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.instance import Rules
-from multiprocesstools.crew import Crew, Failure
+from multiprocesstools.crew import Crew, close_if_alive
 from multiprocesstools.directories import Directories
 from multiprocesstools.documented import DocumentedStyle
 from multiprocesstools.errors import check_choice
@@ -24,14 +25,18 @@ from multiprocesstools.run import Run, check_instance_name, unusable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from multiprocesstools.cells import Cells
+    from multiprocesstools.failure import Failure
     from multiprocesstools.items import Fate, Item
     from multiprocesstools.naming import Final
     from multiprocesstools.progress import Listener
-    from multiprocesstools.snapshot import Snapshot
+    from multiprocesstools.statuses import Snapshot
 
 
 class MultiProcessHelper(DocumentedStyle):
     """This process as one of many that share the work of a loop through a directory.
+
+    In a notebook a helper ends the former one of its name, and what a cell claims is given back when the cell ends.
 
     Parameters
     ----------
@@ -70,6 +75,9 @@ class MultiProcessHelper(DocumentedStyle):
         self._options = Options(on_error=on_error, stop_after=stop_after)
         self._run = Run(working_directory)
         self._run.check(given)
+        self._cells = _find_cells()
+        if self._cells is not None:
+            self._cells.end_former(self.name, self._run.directory)
         settings = self._run.prepare().agree(given)
         rules = Rules(
             settings.beat_seconds, settings.patience_seconds, settings.max_attempts,
@@ -84,7 +92,9 @@ class MultiProcessHelper(DocumentedStyle):
         except BaseException:
             crew.close()
             raise
-        atexit.register(_close_at_exit, weakref.ref(self))
+        atexit.register(close_if_alive, weakref.ref(crew))
+        if self._cells is not None:
+            self._cells.add(crew, self._inplace)
 
     # -- loops and single items
 
@@ -114,10 +124,11 @@ class MultiProcessHelper(DocumentedStyle):
         options = replace(
             self._options, wait=wait, order=order, retry_failed=retry_failed, chunk=chunk, results=results
         )
-        return open_loop(
+        loop = open_loop(
             self._crew, self._directories, self._plans, self._voice, options=options, sources=sources, final=final,
             directory=directory, progress=progress,
         )  # fmt: skip
+        return loop if self._cells is None else self._cells.bind(loop)
 
     def claim(self, final: str, *, directory: str | os.PathLike[str] | None = None) -> "Item | None":
         """Try to win one item by its final, relative to the directory. None: done, set aside or in other hands."""
@@ -164,7 +175,7 @@ class MultiProcessHelper(DocumentedStyle):
         return self._crew.stop_requested or self._crew.guard.signalled is not None
 
     @property
-    def failures(self) -> list[Failure]:
+    def failures(self) -> "list[Failure]":
         """The failed attempts of this instance, the latest 1,000."""
         return list(self._crew.failures)
 
@@ -208,7 +219,10 @@ class MultiProcessHelper(DocumentedStyle):
         return Item(self._crew, claim, source, on_error="raise", settled=settled)
 
 
-def _close_at_exit(reference: "weakref.ref[MultiProcessHelper]") -> None:
-    helper = reference()
-    if helper is not None:
-        helper.cleanup()
+def _find_cells() -> "Cells | None":
+    """What ends with the cells of a notebook, if this is one."""
+    if "IPython" not in sys.modules:
+        return None
+    from multiprocesstools.cells import find_cells
+
+    return find_cells()

@@ -20,8 +20,9 @@ from multiprocesstools.claims.disk import ABSENT
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.publish import Published, discard, publish, publish_draft
-from multiprocesstools.crew import Crew, failure_of
+from multiprocesstools.crew import Crew
 from multiprocesstools.errors import BadArgument, MarkedFailed, NothingWritten, RunDirectoryUnusable, UnsafeFilesystem
+from multiprocesstools.failure import failure_of
 from multiprocesstools.results import encode
 from multiprocesstools.text import printable
 
@@ -46,8 +47,7 @@ Settled = Callable[["Item", Fate, BaseException | None], None]
 class Item:
     """One claimed item. Use it with `with item:`; write the output to `item.path`.
 
-    Attributes: `source`, as it was given; `index`, its place in the list (0 for a single claim), `position`, where its
-    loop has noted it; `attempt`, 1 for the first try.
+    Attributes: `source`, as it was given; `index`, its place in the list (0 for a single claim); `attempt`, from 1 on.
     """
 
     fate: Fate | None = None
@@ -114,8 +114,7 @@ class Item:
 
     @property
     def lost(self) -> bool:
-        """True when another instance has, or may have, taken the item over. The work may go on: if it is first, it
-        counts."""
+        """Has another instance taken the item over, or may it have? The work may go on: if it is first, it counts."""
         return self._claim.lost or (self.fate is None and self._instance.overdue())
 
     def skip(self, reason: str) -> None:
@@ -134,6 +133,8 @@ class Item:
         return f"<Item {printable(self._claim.slot.final)} attempt {self.attempt} {self.fate or 'in hand'}>"
 
     def __enter__(self) -> "Item":
+        if self._claim.given_up:
+            self._instance.hands.check(self._claim)
         return self
 
     def __exit__(
@@ -226,8 +227,7 @@ class Item:
         return publish(instance, self._claim, self._parts())
 
     def _parts(self) -> list[tuple[str, str]]:
-        written = self._written() if self._uses_folder else self._staging
-        last = (written, self._claim.slot.final)
+        last = (self._written() if self._uses_folder else self._staging, self._claim.slot.final)
         return [*zip(self._other_stagings(), self._others, strict=True), last] if self._others else [last]
 
     def _written(self) -> str:

@@ -7,7 +7,8 @@ from multiprocesstools.claims.slots import Slot
 from multiprocesstools.errors import UnknownItem
 from multiprocesstools.hints import not_over
 from multiprocesstools.run import Run
-from multiprocesstools.snapshot import ItemStatus, take_snapshot
+from multiprocesstools.snapshot import take_snapshot
+from multiprocesstools.statuses import ItemStatus
 
 _RETRIED = ("failed", "skipped")
 

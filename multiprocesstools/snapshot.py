@@ -7,9 +7,7 @@ journal, in the owner's clock.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any
 
 from multiprocesstools.claims import ended as ended_files
 from multiprocesstools.claims import identity
@@ -23,67 +21,9 @@ from multiprocesstools.diary import Diary
 from multiprocesstools.journal import read_journal
 from multiprocesstools.plans import Plans
 from multiprocesstools.run import Run, Settings
+from multiprocesstools.statuses import InstanceStatus, ItemStatus, Snapshot
 
 _MOST_LOOKS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class ItemStatus:
-    """One item that is not simply done or free. `seconds`: for how long it is in work; None if that is not known."""
-
-    item: str
-    state: str
-    attempt: int
-    instance: str = ""
-    host: str = ""
-    pid: int = 0
-    seconds: float | None = None
-    error: str = ""
-    traceback: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceStatus:
-    """One instance with a record: `gone` if its process is proved gone, else it lives or nothing is known."""
-
-    name: str
-    host: str
-    pid: int
-    gone: bool
-    done: int
-    failed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A run at one moment. `rate` is items per second of the instances that take part now; `eta_seconds` follows."""
-
-    directory: str
-    total: int
-    done: int
-    failed: int
-    skipped: int
-    running: int
-    stale: int
-    free: int
-    rate: float
-    eta_seconds: float | None
-    items: list[ItemStatus] = field(default_factory=list)
-    instances: list[InstanceStatus] = field(default_factory=list)
-    partials: list[str] = field(default_factory=list)
-
-    def of(self, *states: str) -> list[ItemStatus]:
-        return [item for item in self.items if item.state in states]
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def __str__(self) -> str:
-        parts = [f"{self.done:,} of {self.total:,} done"]
-        parts += [
-            f"{n:,} {what}" for what in ("failed", "skipped", "running", "stale", "free") if (n := getattr(self, what))
-        ]
-        return ", ".join(parts)
 
 
 def take_snapshot(run: Run) -> Snapshot:

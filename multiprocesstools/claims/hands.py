@@ -13,6 +13,7 @@ from enum import Enum
 from multiprocesstools.claims.disk import Disk, Draft
 from multiprocesstools.claims.ended import Ended
 from multiprocesstools.claims.slots import Slot
+from multiprocesstools.errors import ItemGivenBack
 
 
 class How(Enum):
@@ -125,6 +126,11 @@ class Hands:
         with self._lock:
             claim = self._entered.get(slot)
             return claim is not None and claim.attempt == attempt and slot not in self._owed
+
+    def check(self, claim: Claim) -> None:
+        """ItemGivenBack if somebody else may have been given what is about to be worked on."""
+        if not self.works_on(claim.slot, claim.attempt):
+            raise ItemGivenBack(claim.name)
 
     def owed(self) -> list[tuple[Claim, Ended]]:
         with self._lock:

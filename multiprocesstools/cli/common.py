@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from multiprocesstools.run import Run
-from multiprocesstools.snapshot import Snapshot
+from multiprocesstools.statuses import Snapshot
 
 ALL_DONE, FAILED_ITEMS, UNFINISHED = 0, 1, 3
 

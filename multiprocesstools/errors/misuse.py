@@ -63,7 +63,10 @@ class HelperClosed(MisuseError):
         self.name = name
 
     def __str__(self) -> str:
-        return f"the helper {self.name!r} was cleaned up and cannot be used any more: make a new MultiProcessHelper"
+        return (
+            f"the helper {self.name!r} was cleaned up, or built again in this notebook, and cannot be used any more: "
+            "make a new MultiProcessHelper"
+        )
 
 
 class ItemNotEntered(MisuseError):
@@ -77,6 +80,30 @@ class ItemNotEntered(MisuseError):
         return (
             f"the item {self.final!r} was not used in a `with` block, so nobody could tell whether it is done; "
             "write `with item:` around the work. Its claim was given back"
+        )
+
+
+class ItemGivenBack(MisuseError):
+    """An item was entered that this instance does not have any more."""
+
+    def __init__(self, final: str) -> None:
+        super().__init__(final)
+        self.final = final
+
+    def __str__(self) -> str:
+        return (
+            f"the item {self.final!r} was given back before its `with` block began: its helper has ended, or the "
+            "notebook cell that claimed it. Claim it again, and write `with item:` in the same cell"
+        )
+
+
+class LoopEnded(MisuseError):
+    """A loop was continued in another cell of a notebook than the one that began it."""
+
+    def __str__(self) -> str:
+        return (
+            "this loop ended with the notebook cell that began it, so that an idle notebook keeps no item from others; "
+            "call items(...) again, it goes on where the loop was left"
         )
 
 

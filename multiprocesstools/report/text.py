@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from multiprocesstools.claims.sweep import Report
-from multiprocesstools.snapshot import ItemStatus, Snapshot
+from multiprocesstools.statuses import ItemStatus, Snapshot
 from multiprocesstools.text import count, duration, printable, shown
 
 _MOST_LINES = 20

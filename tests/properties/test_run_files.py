@@ -22,7 +22,8 @@ from multiprocesstools.journal import read_journal
 from multiprocesstools.plans import Plan, Plans
 from multiprocesstools.report.text import snapshot_text
 from multiprocesstools.run import Run, Settings
-from multiprocesstools.snapshot import Snapshot, take_snapshot
+from multiprocesstools.snapshot import take_snapshot
+from multiprocesstools.statuses import Snapshot
 from multiprocesstools.sweeper import _placeholders
 from multiprocesstools.text import duration, printable
 from tests.properties.strategies import GARBAGE, ID, JSON, TEXT, Drawer, changed, damaged, nearly
@@ -279,7 +280,7 @@ def _snapshot(items: list[Any], instances: list[Any], texts: list[str]) -> Snaps
 
 @given(st.data())
 def test_no_snapshot_can_command_a_terminal(data: st.DataObject) -> None:
-    from multiprocesstools.snapshot import InstanceStatus, ItemStatus
+    from multiprocesstools.statuses import InstanceStatus, ItemStatus
 
     states = st.sampled_from(["running", "stale", "free", "failed", "skipped"])
     seconds = st.none() | st.floats()
