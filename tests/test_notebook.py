@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from multiprocesstools.journal import read_journal
 from multiprocesstools.table import table
 from tests.notebooks import Notebook, errors, said, shown
-from tests.processes import Child, briefly, ended, events, hidden, names, outputs, records, wait_until
+from tests.processes import DEADLINE_SECONDS, Child, briefly, ended, events, hidden, names, outputs, records, wait_until
+from tests.readme import block, fill
 
 HELPER = """
 from multiprocesstools import MultiProcessHelper
@@ -297,6 +299,37 @@ class TestBuiltAgain:
                 list(pool.map(work, range(2)))
         """)
         assert sorted(outputs(run)) == ["0.txt", "1.txt"]
+
+
+MEET = """
+import os, time
+from pathlib import Path
+read_text = Path.read_text
+def meet(self):
+    Path(f"{os.getpid()}.here").touch()
+    while len(list(Path().glob("*.here"))) < 2:
+        time.sleep(0.01)
+    return read_text(self)
+Path.read_text = meet
+"""
+"""No item is read before both kernels have one."""
+
+
+def test_two_notebooks_share_the_items_of_the_readme(tmp_path: Path) -> None:
+    """What the README says of two machines, with two kernels on one."""
+    fill(tmp_path)
+    with Notebook(tmp_path) as first, Notebook(tmp_path) as second:
+        first.run_well(MEET), second.run_well(MEET)
+        cells = [notebook.begin(block("two_notebooks")) for notebook in (first, second)]
+        for cell in cells:
+            shows = shown(cell.result(DEADLINE_SECONDS).outputs)
+            assert "of 5 in all 5 are done" in shows[0] and shows[1].startswith("Snapshot(")
+    assert {path.name: path.read_text() for path in (tmp_path / "shared" / "results").glob("[!.]*")} == {
+        f"img{number}.csv": f"{number}\n" for number in range(5)
+    }
+    journals = sorted((tmp_path / "shared" / "multiprocesstools_logs").glob("*.jsonl"))
+    done = [sum(event["event"] == "done" for event in read_journal(str(path))) for path in journals]
+    assert len(done) == 2 and sum(done) == 5 and min(done) > 0
 
 
 class TestTables:
