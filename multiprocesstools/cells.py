@@ -13,6 +13,7 @@ This is kept on the shell, because it must last as long as the session and no lo
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
@@ -76,12 +77,13 @@ class Cells:
         self._loops.setdefault(threading.get_ident(), WeakSet()).add(loop)
 
     def _end_cell(self, result: object = None) -> None:
-        for loop in list(self._loops.pop(threading.get_ident(), ())):
-            loop.end()
         self._forget_closed()
-        for built in self._built:
-            built.inplace.give_back()
-            _give_back(built.crew)
+        with ExitStack() as duties:  # the last one first; one that fails does not keep the others from being done
+            for built in self._built:
+                duties.callback(_give_back, built.crew)
+                duties.callback(built.inplace.give_back)
+            for loop in list(self._loops.pop(threading.get_ident(), ())):
+                duties.callback(loop.end)
 
     def _forget_closed(self) -> None:
         self._built = [built for built in self._built if not built.crew.closed]
