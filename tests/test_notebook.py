@@ -289,10 +289,12 @@ class TestBuiltAgain:
         notebook.run_well("""
             import threading
             from concurrent.futures import ThreadPoolExecutor
-            both = threading.Barrier(2)
+            built, both = threading.Event(), threading.Barrier(2)
             def work(number):
+                assert number == 0 or built.wait(10)
                 with MultiProcessHelper("test", RUN) as own:
-                    both.wait()
+                    built.set()
+                    both.wait(10)
                     with own.claim(f"{number}.txt", directory="out") as item:
                         item.path.write_text("whole")
             with ThreadPoolExecutor(2) as pool:
