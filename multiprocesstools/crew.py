@@ -79,7 +79,12 @@ class Crew:
 
     @property
     def stop_requested(self) -> bool:
-        return self._member.stop_requested
+        return self._member.requests.stop_requested
+
+    @property
+    def paused(self) -> bool:
+        """Is this instance to begin nothing new, for as long as it is not asked to stop?"""
+        return self._member.requests.paused and not self._member.requests.stop_requested
 
     def take(
         self, slot: Slot, files: Files | None = None, *, look: bool = True, how: How = How.STAGED

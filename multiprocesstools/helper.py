@@ -6,7 +6,7 @@ A room that only some calls need is entered by these calls, so that the import o
 import atexit
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,10 @@ from multiprocesstools.directories import Directories
 from multiprocesstools.documented import DocumentedStyle
 from multiprocesstools.errors import check_choice
 from multiprocesstools.heart import check_heartbeat
+from multiprocesstools.parameters import check_parameters
 from multiprocesstools.plans import Plans
 from multiprocesstools.run import Run, check_instance_name, unusable
+from multiprocesstools.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +40,8 @@ class MultiProcessHelper(DocumentedStyle):
     name: what this analysis is called; instances are numbered per name.
     working_directory: the run directory, shared by all instances; made if it is missing.
     loggers: names of loggers whose messages go to the log file of this instance.
+    parameters: what the results depend on (JSON values: numbers, text, lists, dicts, None). They are recorded, and a
+        start with others is an error that shows the differences; not given, they are those of the run.
     beat_seconds, patience_seconds, max_attempts: a sign of life is written every `beat_seconds` (20); an owner on
         another machine that was silent for `patience_seconds` (300) is taken over; an item that failed `max_attempts`
         times (3) is set aside. All instances share them: what is not given is taken from the run.
@@ -50,11 +54,12 @@ class MultiProcessHelper(DocumentedStyle):
 
     Raises
     ------
-    BadArgument, BadName, RunDirectoryUnusable, SettingsDiffer, NewerFormat, UnsafeFilesystem.
+    BadArgument, BadName, RunDirectoryUnusable, SettingsDiffer, ParametersDiffer, NewerFormat, UnsafeFilesystem.
     """
 
     def __init__(
         self, name: str, working_directory: str | os.PathLike[str], loggers: Iterable[str] = (), *,
+        parameters: Mapping[str, Any] | None = None,
         beat_seconds: float | None = None, patience_seconds: float | None = None, max_attempts: int | None = None,
         on_error: str = "continue", stop_after: int | None = 10, durable: bool = True, publish: str = "link",
         heartbeat: str = "thread",
@@ -64,8 +69,14 @@ class MultiProcessHelper(DocumentedStyle):
 
         check_choice("publish", publish, ("link", "rename"))
         check_heartbeat(heartbeat)
-        given = {"beat_seconds": beat_seconds, "patience_seconds": patience_seconds, "max_attempts": max_attempts}
+        given: dict[str, Any] = {
+            "beat_seconds": beat_seconds,
+            "patience_seconds": patience_seconds,
+            "max_attempts": max_attempts,
+        }
         given = {key: value for key, value in given.items() if value is not None}
+        if parameters is not None:
+            given["parameters"] = check_parameters(parameters)
         self.name = check_instance_name(name)
         self._options = Options(on_error=on_error, stop_after=stop_after)
         self._run = Run(working_directory)
@@ -79,6 +90,7 @@ class MultiProcessHelper(DocumentedStyle):
         names = (loggers,) if isinstance(loggers, str) else tuple(loggers)
         self._plans = Plans(self._run)
         crew = self._join(rules, names)
+        self._parameters = settings.parameters
         try:
             super().__init__(crew, Directories(crew, self._plans))
         except BaseException:
@@ -157,6 +169,13 @@ class MultiProcessHelper(DocumentedStyle):
         return wait_for(self._run, path, timeout)
 
     # -- what is going on
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of the run, a copy; empty if none were recorded."""
+        if self._parameters is None:  # somebody may have recorded some while this instance joined
+            self._parameters = (self._run.settings() or Settings()).parameters or {}
+        return check_parameters(self._parameters)
 
     @property
     def stop_requested(self) -> bool:

@@ -22,7 +22,8 @@ from multiprocesstools.claims.survey import State, decide, needed_attempts
 from multiprocesstools.diary import Diary
 from multiprocesstools.journal import read_journal
 from multiprocesstools.plans import Plans
-from multiprocesstools.run import Run, Settings
+from multiprocesstools.run import Run
+from multiprocesstools.settings import Settings
 
 _MOST_LOOKS = 3
 

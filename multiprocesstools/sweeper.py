@@ -17,7 +17,8 @@ from multiprocesstools.hints import folders_of_hints, forlorn
 from multiprocesstools.journal import read_journal
 from multiprocesstools.member import Member
 from multiprocesstools.plans import Plans
-from multiprocesstools.run import Run, Settings, new_id, private_owner
+from multiprocesstools.run import Run, new_id, private_owner
+from multiprocesstools.settings import Settings
 
 NAME = "cleanup"
 

@@ -3,7 +3,8 @@
 import click
 
 from multiprocesstools.cli.common import ALL_DONE, directory_argument, open_run
-from multiprocesstools.run import Settings
+from multiprocesstools.requests import STOP, request
+from multiprocesstools.settings import Settings
 from multiprocesstools.text import printable
 
 
@@ -20,7 +21,7 @@ def stop(directory: str) -> int:
     if not there:
         click.echo("no instance is at work: nothing to stop")
         return ALL_DONE
-    run.request_stop()
+    request(run, STOP)
     beat_seconds = (run.settings() or Settings()).beat_seconds
     click.echo(f"asked to stop at the next beat (every {beat_seconds:g} s), after the item in hand:")
     for name in there:
