@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from multiprocesstools.naming import Final
     from multiprocesstools.progress import Listener
     from multiprocesstools.snapshot import Snapshot
+    from multiprocesstools.until import Until
 
 
 class MultiProcessHelper(DocumentedStyle):
@@ -104,7 +105,7 @@ class MultiProcessHelper(DocumentedStyle):
         self, sources: Iterable[Any], *, final: "Final | Sequence[Final]",
         directory: str | os.PathLike[str] | None = None, wait: bool = True,
         order: str = "spread", chunk: int | str = 1, results: bool = False, retry_failed: bool = False,
-        progress: "bool | Listener | None" = None,
+        until: "Until" = None, progress: "bool | Listener | None" = None,
     ) -> "Iterator[Item]":  # fmt: skip
         """Iterate over the items that this instance wins; all instances with the same list share it.
 
@@ -115,7 +116,9 @@ class MultiProcessHelper(DocumentedStyle):
         starts where no other instance is, "given" walks the list. chunk: claim so many items at once, which pays for
         items of less than a second; "auto" measures how many. results: set `item.result` to a value that JSON can hold
         instead of writing to `item.path`; `read_result(path)` gives it back. retry_failed: try again what was set
-        aside. progress: None for a bar or lines, False for silence, or a function that gets a `Tally`.
+        aside. until: begin nothing that would not finish by then, judged by what items took: a datetime (local time if
+        it has no zone), a timedelta from now, a Unix timestamp, or "walltime", the end of this Slurm job. progress:
+        None for a bar or lines, False for silence, or a function that gets a `Tally`.
 
         Raises NoSources, BadName, BadArgument, DuplicateFinal, ListChanged, ChunksDiffer, FinalOfAnotherKind before
         anything is claimed (in a list of many directories the last one before anything in that directory is);
@@ -124,19 +127,23 @@ class MultiProcessHelper(DocumentedStyle):
         from multiprocesstools.opening import open_loop
 
         options = replace(
-            self._options, wait=wait, order=order, retry_failed=retry_failed, chunk=chunk, results=results
-        )
+            self._options, wait=wait, order=order, retry_failed=retry_failed, chunk=chunk, results=results,
+            until=until,
+        )  # fmt: skip
         return open_loop(
             self._crew, self._directories, self._plans, self._voice, options=options, sources=sources, final=final,
             directory=directory, progress=progress,
         )  # fmt: skip
 
     def claim(self, final: str, *, directory: str | os.PathLike[str] | None = None) -> "Item | None":
-        """Try to win one item by its final, relative to the directory. None: done, set aside or in other hands."""
+        """Try to win one item by its final, relative to the directory. None: done, set aside or in other hands.
+
+        While the run is paused it waits."""
         slot = self._directories.single(final, directory)
         self._crew.guard.enter()
         item, delivered = None, False
         try:
+            self._crew.wait_out_pause()
             with self._crew.guard.critical():
                 taken = self._crew.take_single(slot)
                 if not isinstance(taken, Refusal):
@@ -155,7 +162,8 @@ class MultiProcessHelper(DocumentedStyle):
         """Have `build(path)` write one file, once in the whole run: one instance builds, the others wait.
 
         An exception of `build` is raised in the instance that built, and another one tries; ItemFailed when all
-        attempts are used up; StopRequested after `multiprocesstools stop`, because then not all items may be done.
+        attempts are used up; StopRequested after `multiprocesstools stop`, because then not all items may be done;
+        OutOfTime after a loop of this helper that `until` has ended with items left. While paused it does not build.
         """
         from multiprocesstools.once import build_once
 

@@ -1,9 +1,9 @@
 """The journal of an instance: one JSON object a line, what it did and when, by its own clock.
 
-Events: started, interrupted (with the `signal`), claimed, placeholder, done, failed, dropped, skipped, taken over,
-lost, overdue, no pacemaker (with the `reason`), moved aside, litter, swept, ended. Every line has `time` (the owner's
-wall clock), `at` (seconds since it started), `event` and `host`; lines of an item also `item`, `attempt`, and at its
-end `seconds` and `rss` (highest memory so far in bytes, at most a second old).
+Events: started, interrupted (with the `signal`), paused, resumed, claimed, placeholder, done, failed, dropped,
+skipped, taken over, lost, overdue, no pacemaker (with the `reason`), moved aside, litter, swept, ended. Every line has
+`time` (the owner's wall clock), `at` (seconds since it started), `event` and `host`; lines of an item also `item`,
+`attempt`, and at its end `seconds` and `rss` (highest memory so far in bytes, at most a second old).
 
 Guarantee: one writer; lines are gathered and written in one call, at most one call a second, so a killed process loses
 its last second at most; a reader skips what is torn. A full disk stops the journal and never the work.
@@ -134,6 +134,18 @@ def read_journal(path: str) -> Iterator[dict[str, Any]]:
                     yield event
     except OSError:
         return
+
+
+def latest_events(path: str, limit_bytes: int) -> Iterator[dict[str, Any]]:
+    """The events in the last `limit_bytes` of a journal."""
+    try:
+        with open(path, "rb", opener=_open_regular) as file:
+            start = max(0, file.seek(0, os.SEEK_END) - limit_bytes)
+            file.seek(start)
+            lines = file.read(limit_bytes).split(b"\n")
+    except OSError:
+        return
+    yield from (event for line in lines[start > 0 :] if (event := _parse(line)) is not None)
 
 
 def _open_regular(path: str, flags: int) -> int:

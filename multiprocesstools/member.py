@@ -23,6 +23,7 @@ _WARNINGS = {
     "overdue": "no sign of life could be written for a while, so others may take over {item}",
     "moved aside": "{item} had been left half written; it was moved aside to a .partial- file",
 }
+_PAUSED = "paused: nothing new is begun until `multiprocesstools resume` (or `stop`); signs of life go on"
 
 
 class Member:
@@ -145,6 +146,7 @@ class Member:
         if self.requests.paused != before:
             self.journal.add("paused" if self.requests.paused else "resumed")
             self.journal.flush()
+            self._say(_PAUSED if self.requests.paused else "resumed")
 
     def _notice(self, event: str, slot: Slot | None = None, attempt: int = 0, **facts: Any) -> None:
         """What the claims room says, for the journal, the log and the person."""

@@ -58,11 +58,6 @@ def request(run: Run, kind: str) -> None:
     run.replace(f"{run.home}/{kind}", new_id().encode())
 
 
-def is_requested(run: Run, kind: str) -> bool:
-    """Is there such a request, for whomever?"""
-    return any(entry.name == kind for entry in run.disk.list(run.home))
-
-
 def withdraw(run: Run, kind: str) -> bool:
     """Take a request back. False: there was none."""
     return run.disk.unlink(f"{run.home}/{kind}")

@@ -33,11 +33,12 @@ FLOORS = [
     ["inventory"],
     ["plan"],
     ["agreement"],
+    ["until"],
     ["requests", "plans", "heart", "progress", "signals", "waiting", "pulse", "diary"],
     ["pacemaker"],
     ["member", "snapshot", "hints", "order"],
     ["crew", "retry", "sweeper", "watch"],
-    ["items", "inplace"],
+    ["items", "inplace", "course"],
     ["board"],
     ["scout", "chunks"],
     ["loop", "once"],
@@ -46,12 +47,12 @@ FLOORS = [
     ["helper"],
     ["report.text"],
     ["cli.common"],
-    ["cli.status", "cli.cleanup", "cli.retry", "cli.stop"],
+    ["cli.status", "cli.cleanup", "cli.retry", "cli.stop", "cli.pause", "cli.resume"],
     ["cli"],
     ["__main__"],
 ]
 MOST_LINES, MOST_BODY_LINES = 300, 40
-ONLY_HERE_PRINTING = {"cli", "cli.common", "cli.status", "cli.cleanup", "cli.retry", "cli.stop", "progress", "logs"}
+ONLY_HERE_PRINTING = {name for floor in FLOORS for name in floor if name.startswith("cli")} | {"progress", "logs"}
 ONLY_HERE_PROBING = {"claims.identity", "signals", "pacemaker"}
 
 # What `from multiprocesstools import MultiProcessHelper` must not load, because not every loop needs it.

@@ -44,8 +44,8 @@ ROOMS_OF_AN_IMPORT = words("""
     settings signals
 """)
 ROOMS_OF_A_LOOP = ROOMS_OF_AN_IMPORT | words("""
-    board chunks claims.again claims.direct claims.probe finals hints inplace inventory items logs loop naming opening
-    options order progress results scout text watch
+    board chunks course claims.again claims.direct claims.probe finals hints inplace inventory items logs loop naming
+    opening options order progress results scout text watch
 """)
 
 STARTS = 9

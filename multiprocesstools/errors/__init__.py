@@ -27,7 +27,14 @@ from multiprocesstools.errors.run import (
     UnknownItem,
     UnsafeFilesystem,
 )
-from multiprocesstools.errors.work import ItemFailed, MarkedFailed, NothingWritten, StopRequested, TooManyFailures
+from multiprocesstools.errors.work import (
+    ItemFailed,
+    MarkedFailed,
+    NothingWritten,
+    OutOfTime,
+    StopRequested,
+    TooManyFailures,
+)
 
 __all__ = [
     "BadArgument",
@@ -48,6 +55,7 @@ __all__ = [
     "NoResult",
     "NoSources",
     "NothingWritten",
+    "OutOfTime",
     "ParametersDiffer",
     "RunDirectoryUnusable",
     "RunError",

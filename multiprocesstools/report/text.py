@@ -34,6 +34,8 @@ def _snapshot_lines(snapshot: Snapshot, failed: bool, running: bool) -> Iterator
     if snapshot.eta_seconds is not None:
         yield f"{snapshot.rate:.2f} items/s now, about {duration(snapshot.eta_seconds)} left"
     yield from _instance_lines(snapshot)
+    if any(instance.paused and not instance.gone for instance in snapshot.instances):
+        yield f"paused, until `multiprocesstools resume {shown(snapshot.directory)}`"
     yield from _group("running", snapshot.of("running"), _running_line, everything=running)
     living = any(not instance.gone for instance in snapshot.instances)
     heir = "a running instance takes it over at the end of its list" if living else "start the script, or `cleanup`"
@@ -50,7 +52,7 @@ def _instance_lines(snapshot: Snapshot) -> Iterator[str]:
     if snapshot.instances:
         yield "instances:"
     for instance in snapshot.instances:
-        state = " (gone: `cleanup` removes its traces)" if instance.gone else ""
+        state = " (gone: `cleanup` removes its traces)" if instance.gone else " (paused)" if instance.paused else ""
         done = f"{instance.done:,} done, {instance.failed:,} failed"
         yield f"  {printable(instance.name)} on {printable(instance.host)}, process {instance.pid}: {done}{state}"
 
