@@ -244,8 +244,8 @@ with MultiProcessHelper("talk", sys.argv[1], beat_seconds=0.05, patience_seconds
     for item in mph.items(range(3), final="{value}.txt"):
         with item:
             item.path.write_text("x")
-        if item.source == item.index and not (mph.status().done > 1):
-            os.write(1, b"ready\n")  # rich takes over what is printed
+        if mph.status().done == 1:
+            os.write(1, b"ready" + bytes([10]))  # rich takes over what is printed
             sys.stdin.readline()
 """
 
