@@ -9,6 +9,7 @@ import sys
 import click
 
 from multiprocesstools.cli.cleanup import cleanup
+from multiprocesstools.cli.logs import logs
 from multiprocesstools.cli.pause import pause
 from multiprocesstools.cli.resume import resume
 from multiprocesstools.cli.retry import retry
@@ -26,7 +27,7 @@ def commands() -> None:
     """Look at, clean up and steer a run that is shared by many machines through its directory."""
 
 
-for _command in (status, cleanup, retry, stop, pause, resume):
+for _command in (status, cleanup, retry, stop, pause, resume, logs):
     commands.add_command(_command)
 
 

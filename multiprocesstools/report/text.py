@@ -1,7 +1,9 @@
-"""Snapshots and sweeps as text. Every name and message is escaped, so that no file name can command a terminal."""
+"""Snapshots, sweeps and logs as text. Every name and message is escaped, so that none can command a terminal."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
+from multiprocesstools.archive import Entry
 from multiprocesstools.claims.sweep import Report
 from multiprocesstools.snapshot import ItemStatus, Snapshot
 from multiprocesstools.text import count, duration, printable, shown
@@ -17,6 +19,20 @@ def snapshot_text(snapshot: Snapshot, *, failed: bool, running: bool) -> str:
 def sweep_text(report: Report, *, dry_run: bool, relative: "Relative") -> str:
     """What a sweep did, or would do, and what waits for --force."""
     return "\n".join(_sweep_lines(report, dry_run, relative))
+
+
+def entry_text(entry: Entry) -> str:
+    """One message or event, in the local time of the reader; lines that follow it are indented."""
+    where = f"{printable(entry.instance)}@{printable(entry.host)}" if entry.host else printable(entry.instance)
+    head = f"{_moment(entry.time)} {where} {printable(entry.level_name)} {printable(entry.text)}"
+    return "\n".join([head, *(f"    {printable(line)}" for line in entry.more)])
+
+
+def _moment(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds).isoformat(" ", "milliseconds")
+    except (OverflowError, OSError, ValueError):
+        return f"{seconds:.3f}"
 
 
 class Relative:
