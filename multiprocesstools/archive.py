@@ -6,6 +6,7 @@ each line bears its writer's; log files have local times, which are taken for th
 """
 
 import heapq
+import json
 import logging
 import os
 import re
@@ -85,8 +86,10 @@ class Selection:
 class Archive:
     """The files of a run, read from where the last reading ended."""
 
-    def __init__(self, run: Run, selection: Selection) -> None:
+    def __init__(self, run: Run, selection: Selection, *, events_only: bool = False) -> None:
         self._run, self._selection = run, selection
+        self._kinds = {suffix: kind for suffix, kind in _KINDS.items() if kind is _Journal or not events_only}
+        self._mention = json.dumps(selection.item.rpartition("/")[2])[1:-1].encode()
         self._files: dict[str, _File] = {}
 
     def read(self) -> Iterator[Entry]:
@@ -98,8 +101,9 @@ class Archive:
     def _known(self) -> list["_File"]:
         for entry in self._run.disk.list(self._run.logs):
             stem, dot, suffix = entry.name.rpartition(".")
-            if entry.name not in self._files and dot and suffix in _KINDS and self._selection.has_instance(stem):
-                self._files[entry.name] = _KINDS[suffix](self._run.logs, stem)
+            kind = self._kinds.get(suffix) if dot and self._selection.has_instance(stem) else None
+            if kind is not None and entry.name not in self._files:
+                self._files[entry.name] = kind(self._run.logs, stem, self._mention)
         return [self._files[name] for name in sorted(self._files)]
 
 
@@ -132,10 +136,10 @@ class _Lines:
 
 
 class _File:
-    """A file of one instance."""
+    """A file of one instance. Of a journal, lines without the bytes `mention` need not be read."""
 
-    def __init__(self, folder: str, instance: str, suffix: str) -> None:
-        self.instance = instance
+    def __init__(self, folder: str, instance: str, suffix: str, mention: bytes) -> None:
+        self.instance, self.mention = instance, mention
         self.lines = _Lines(f"{folder}/{instance}.{suffix}")
 
     def entries(self) -> Iterator[Entry]:
@@ -144,20 +148,20 @@ class _File:
 
 
 class _Journal(_File):
-    def __init__(self, folder: str, instance: str) -> None:
-        super().__init__(folder, instance, "jsonl")
+    def __init__(self, folder: str, instance: str, mention: bytes) -> None:
+        super().__init__(folder, instance, "jsonl", mention)
 
     def entries(self) -> Iterator[Entry]:
         for line in self.lines.new():
-            if (event := parse_event(line)) is not None:
+            if self.mention in line and (event := parse_event(line)) is not None:
                 yield _entry_of(event, self.instance)
 
 
 class _Log(_File):
     """Lines that do not begin a message belong to the one before."""
 
-    def __init__(self, folder: str, instance: str) -> None:
-        super().__init__(folder, instance, "log")
+    def __init__(self, folder: str, instance: str, mention: bytes) -> None:
+        super().__init__(folder, instance, "log", mention)
         self._host = ""
         self._last: Entry | None = None
         self._first = _Lines(f"{folder}/{instance}.jsonl")
@@ -187,7 +191,7 @@ class _Log(_File):
         return self._host
 
 
-_KINDS = {"jsonl": _Journal, "log": _Log}
+_KINDS: dict[str, type[_Journal | _Log]] = {"jsonl": _Journal, "log": _Log}
 
 
 def _entry_of(event: dict[str, Any], instance: str) -> Entry:

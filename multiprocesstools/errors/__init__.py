@@ -24,6 +24,7 @@ from multiprocesstools.errors.run import (
     ParametersDiffer,
     RunDirectoryUnusable,
     SettingsDiffer,
+    SeveralItems,
     UnknownItem,
     UnsafeFilesystem,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "RunDirectoryUnusable",
     "RunError",
     "SettingsDiffer",
+    "SeveralItems",
     "StopRequested",
     "TooManyFailures",
     "UnknownItem",

@@ -121,15 +121,22 @@ class ChunksDiffer(RunError):
 
 
 class UnknownItem(RunError, LookupError):
-    """No item of that name in this run."""
+    """No item of that name in this run; `what` is said of those that were looked at."""
 
-    def __init__(self, name: str, nearest: list[str]) -> None:
-        super().__init__(name, nearest)
-        self.name, self.nearest = name, nearest
+    def __init__(self, name: str, nearest: list[str], what: str = "is known") -> None:
+        super().__init__(name, nearest, what)
+        self.name, self.nearest, self.what = name, nearest, what
 
     def __str__(self) -> str:
         nearest = f"; nearest: {', '.join(self.nearest)}" if self.nearest else ""
-        return f"no item {self.name!r} of this run was set aside{nearest}"
+        return f"no item {self.name!r} of this run {self.what}{nearest}"
+
+
+class SeveralItems(UnknownItem):
+    """A name that several items have, in different directories; `nearest` are some of them."""
+
+    def __str__(self) -> str:
+        return f"several items are called {self.name!r}; which one: {', '.join(self.nearest)}?"
 
 
 class FinalOfAnotherKind(RunError):

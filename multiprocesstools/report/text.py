@@ -24,11 +24,12 @@ def sweep_text(report: Report, *, dry_run: bool, relative: "Relative") -> str:
 def entry_text(entry: Entry) -> str:
     """One message or event, in the local time of the reader; lines that follow it are indented."""
     where = f"{printable(entry.instance)}@{printable(entry.host)}" if entry.host else printable(entry.instance)
-    head = f"{_moment(entry.time)} {where} {printable(entry.level_name)} {printable(entry.text)}"
+    head = f"{moment(entry.time)} {where} {printable(entry.level_name)} {printable(entry.text)}"
     return "\n".join([head, *(f"    {printable(line)}" for line in entry.more)])
 
 
-def _moment(seconds: float) -> str:
+def moment(seconds: float) -> str:
+    """A wall-clock time in the local time of the reader."""
     try:
         return datetime.fromtimestamp(seconds).isoformat(" ", "milliseconds")
     except (OverflowError, OSError, ValueError):
