@@ -72,7 +72,7 @@ def what_next(told: Explanation) -> str:
 def _next_of_running(told: Explanation) -> str:
     owner = told.owner
     if owner is not None and owner.chunk and owner.claimed is None:
-        return "its owner does the items of the chunk one after the other; this one was not begun yet"
+        return "its owner does the items of the chunk one after the other; this one was not begun until a second ago"
     if owner is not None and owner.here:
         return "its owner finishes it; if that dies, others on this machine take it over at once"
     patience = f"{told.patience_seconds:g} s without a sign of life"
