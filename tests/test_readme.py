@@ -41,6 +41,8 @@ def test_every_block_runs(workplace: Path) -> None:
     everything = "".join(outputs)
     assert "5 of 5 done" in everything
     assert "4 of 5 done, 1 failed" in everything and "ZeroDivisionError: division by zero" in everything
+    assert "['threshold']: 0.5 -> 0.7" in everything and "cells_2" in everything
+    assert "0.txt: free, attempt 3" in everything or "0.txt: failed" in everything
     assert (workplace / "output" / "total.csv").read_text() == "0\n1\n2\n3\n4\n"
     assert (workplace / "out" / "my_analysis_results" / "one_analyzed.csv").read_text() == "result"
     assert not list((workplace / "out" / "my_analysis_results").glob("*.tmp"))
