@@ -14,7 +14,7 @@ from multiprocesstools.archive import Archive, Entry, Selection
 from multiprocesstools.claims import identity
 from multiprocesstools.claims.assess import look_closely, read_ended
 from multiprocesstools.claims.claim import judge_owner
-from multiprocesstools.claims.ended import COUNTED, Outcome
+from multiprocesstools.claims.ended import COUNTED, Ended, Outcome
 from multiprocesstools.claims.instance import Instance
 from multiprocesstools.claims.peers import Sight, Verdict
 from multiprocesstools.claims.slots import Files, Slot, is_chunk, read_listing
@@ -33,22 +33,20 @@ _PAUSE_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt. `outcome`: how it ended, or "open"; times are the wall clock of the writer, 0 if unknown; `counts`:
-    towards max_attempts, since the last retry."""
+    """One attempt: how it ended, by the wall clock of the writer; `end` is None while it has not. `counts`: towards
+    max_attempts, since the last retry."""
 
     number: int
-    outcome: str
     counts: bool = False
-    exception: str = ""
-    traceback: str = ""
-    host: str = ""
-    pid: int = 0
-    started: float = 0.0
-    ended: float = 0.0
+    end: Ended | None = None
+
+    @property
+    def outcome(self) -> str:
+        return "open" if self.end is None else self.end.outcome.value
 
     @property
     def seconds(self) -> float | None:
-        return self.ended - self.started if self.started and self.ended else None
+        return self.end.ended - self.end.started if self.end and self.end.started and self.end.ended else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,7 @@ class Explanation:
     def as_dict(self) -> dict[str, Any]:
         told = asdict(self) | {"events": [entry.as_dict() for entry in self.events]}
         for attempt, line in zip(self.attempts, told["attempts"], strict=True):
-            line["seconds"] = attempt.seconds
+            line |= {"outcome": attempt.outcome, "seconds": attempt.seconds}
         return told
 
 
@@ -167,12 +165,8 @@ class _Inquiry:
 
     def _attempt(self, number: int, files: Files) -> Attempt:
         end = read_ended(self._me, self._slot, number) if number in files.ended else None
-        if end is None:
-            return Attempt(number, "open" if number == files.highest else "no end is known")
-        return Attempt(
-            number, end.outcome.value, number > files.last_retry and end.outcome in {*COUNTED, Outcome.FATAL},
-            end.exception, end.traceback, end.host, end.pid, end.started, end.ended,
-        )  # fmt: skip
+        counted = end is not None and end.outcome in {*COUNTED, Outcome.FATAL}
+        return Attempt(number, counted and number > files.last_retry, end)
 
     def _watch(self, attempt: int, observe_seconds: float) -> tuple[Verdict, float]:
         """Judge the owner until something is known, or the time is over."""

@@ -115,10 +115,10 @@ def test_a_failed_item_shows_every_attempt(run: Path) -> None:
     answer = told(run, "0.txt")
     assert (answer.state, answer.rule, answer.attempt) == ("failed", Rule.USED_UP, 3)
     assert "3 attempts failed or died" in why(answer) and "multiprocesstools retry" in what_next(answer)
-    assert [(a.number, a.outcome, a.counts, a.pid) for a in answer.attempts] == [
+    assert [(a.number, a.outcome, a.counts, a.end and a.end.pid) for a in answer.attempts] == [
         (number, "failed", True, os.getpid()) for number in (1, 2, 3)
     ]
-    assert all(a.seconds is not None and a.host and "ValueError" in a.traceback for a in answer.attempts)
+    assert all(a.seconds is not None and a.end and "ValueError" in a.end.traceback for a in answer.attempts)
     text = explanation_text(answer)
     assert r"no \x1b[2J luck" in text and "\x1b" not in text and "second line" not in text.partition("journals:")[0]
 

@@ -180,7 +180,7 @@ def test_single_items_wait_until_resume(run: Path, what: str) -> None:
         with Child(run, SINGLES.replace('"ready"', '"other"').replace("wait()", "pass"), "claim") as later:
             later.hear("other")
             later.hear("got True")
-        assert hidden(run)[0] == ".x.claim-1", "the later one has claimed it"
+        assert ".x.claim-1" in hidden(run), "the later one has claimed it"
         assert [event["number"] for event in events(run, "claimed")] in ([2], []), "and the paused one has not"
         said("resume", run)
         child.hear("got built" if what == "once" else "got True")

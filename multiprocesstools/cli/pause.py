@@ -2,10 +2,9 @@
 
 import click
 
-from multiprocesstools.cli.common import ALL_DONE, directory_argument, open_run
-from multiprocesstools.requests import PAUSE, request
-from multiprocesstools.settings import Settings
-from multiprocesstools.text import printable, shown
+from multiprocesstools.cli.common import ALL_DONE, ask_all, directory_argument, open_run
+from multiprocesstools.requests import PAUSE
+from multiprocesstools.text import shown
 
 
 @click.command()
@@ -18,14 +17,6 @@ def pause(directory: str) -> int:
     Instances that are started later work as usual, so that a corrected script can be tried while the others wait.
     """
     run = open_run(directory)
-    there = run.possibly_alive()
-    if not there:
-        click.echo("no instance is at work: nothing to pause")
-        return ALL_DONE
-    request(run, PAUSE)
-    beat_seconds = (run.settings() or Settings()).beat_seconds
-    click.echo(f"asked to pause at the next beat (every {beat_seconds:g} s), after the item in hand:")
-    for name in there:
-        click.echo(f"  {printable(name)}")
-    click.echo(f"`multiprocesstools resume {shown(run.directory)}` lets them go on")
+    if ask_all(run, PAUSE):
+        click.echo(f"`multiprocesstools resume {shown(run.directory)}` lets them go on")
     return ALL_DONE

@@ -131,10 +131,13 @@ def _owner(owner: Owner) -> str:
 
 
 def _attempt(attempt: Attempt) -> str:
-    where = f" on {printable(attempt.host)}, process {attempt.pid}" if attempt.host else ""
-    when = f", {moment(attempt.ended)}" if attempt.ended else ""
+    end = attempt.end
+    if end is None:
+        return f"{attempt.number} open"
+    where = f" on {printable(end.host)}, process {end.pid}" if end.host else ""
+    when = f", {moment(end.ended)}" if end.ended else ""
     took = "" if attempt.seconds is None else f", after {duration(attempt.seconds)}"
-    counts = "" if attempt.counts or attempt.outcome == "open" else " (does not count)"
-    first = attempt.exception.splitlines()[0] if attempt.exception else ""
+    counts = "" if attempt.counts else " (does not count)"
+    first = end.exception.splitlines()[0] if end.exception else ""
     said = f": {printable(first)}" if first else ""
     return f"{attempt.number} {attempt.outcome}{where}{when}{took}{counts}{said}"
