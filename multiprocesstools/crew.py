@@ -20,6 +20,7 @@ from multiprocesstools.claims.claim import Expelled, Refusal
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim, How
 from multiprocesstools.claims.instance import Rules
+from multiprocesstools.claims.peers import Sight
 from multiprocesstools.claims.publish import discard
 from multiprocesstools.claims.slots import Files, Slot
 from multiprocesstools.claims.survey import Finding, State
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
 
 _MOST_FAILURES = 1000
 _MOST_REJOINS = 3
+_TICK_SECONDS = 0.1
 
 
 class Crew:
-    """One helper's part in a run."""
+    """One helper's part in a run. `cut_short`: the lists of which items were left for want of time, and why."""
 
     def __init__(self, run: Run, name: str, rules: Rules, loggers: tuple[str, ...], voice: "Voice") -> None:
         self.run, self.name, self.rules = run, name, rules
@@ -45,6 +47,7 @@ class Crew:
         self._loggers, self._voice, self.say = loggers, voice, voice.say
         self._lock, self._pid = threading.RLock(), os.getpid()
         self._closed = False
+        self.cut_short: dict[str, str] = {}
         self.guard = Guard(self)
         self._member = Member(run, name, rules, loggers, voice.say)
         _close_at_the_end_of_a_worker(self)
@@ -69,7 +72,21 @@ class Crew:
 
     @property
     def stop_requested(self) -> bool:
-        return self._member.stop_requested
+        return self._member.requests.stop_requested
+
+    @property
+    def paused(self) -> bool:
+        """Is this instance to begin nothing new, for as long as it is not asked to stop?"""
+        return self._member.requests.paused and not self._member.requests.stop_requested
+
+    def wait_out_pause(self, hold: Callable[[], None] = lambda: None) -> None:
+        """While the run is paused: wait until it goes on, or until this instance is asked to stop or gets a signal.
+
+        `hold` is called now and then. Not inside `guard.critical()`, where signals would wait too. HelperClosed.
+        """
+        while self.member() is self._member and self.paused and self.guard.signalled is None:
+            hold()
+            self.run.clock.sleep(_TICK_SECONDS)
 
     def take(
         self, slot: Slot, files: Files | None = None, *, look: bool = True, how: How = How.STAGED
@@ -130,6 +147,18 @@ class Crew:
     def assess(self, slot: Slot) -> Finding:
         """The state of an item, from fresh listings."""
         return look_twice(self.member().instance, slot)
+
+    def end_if_over(self, slot: Slot, attempt: int) -> Refusal | Sight:
+        """`claims.end_if_over`; a refusal also when that cannot be said now."""
+        instance = self.member().instance
+        if instance.hands.enter(slot):  # else this process works on it again, or owes its end
+            try:
+                return claims.end_if_over(instance, slot, attempt)
+            except OSError:
+                pass  # no room, no server: it is tried again
+            finally:
+                instance.hands.leave(slot)
+        return Refusal(Finding(State.RUNNING, attempt))
 
     # -- when a signal comes, and at the end
 

@@ -55,6 +55,7 @@ class InPlace:
         self._crew.guard.enter()
         begun = False
         try:
+            self._crew.wait_out_pause()
             with self._crew.guard.critical():
                 begun = self._begin(slot, placeholder)
         except BaseException:

@@ -15,11 +15,11 @@ from collections.abc import Generator, Iterator
 
 from multiprocesstools.board import DONE, DROPPED, SETTLED, SKIPPED, TRIED
 from multiprocesstools.chunks import Chunks, Propose
-from multiprocesstools.claims.claim import Refusal, end_if_over
+from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.hands import Claim, How
-from multiprocesstools.claims.peers import Sight
 from multiprocesstools.claims.slots import Files, Slot
 from multiprocesstools.claims.survey import Finding, State
+from multiprocesstools.course import Course
 from multiprocesstools.crew import Crew
 from multiprocesstools.errors import ForkedLoop, ItemNotEntered, TooManyFailures
 from multiprocesstools.finals import WorkList
@@ -41,9 +41,11 @@ class Loop:
     """One call of `items`."""
 
     def __init__(
-        self, crew: Crew, work: WorkList, options: Options, progress: Progress, *, hints: Hints, propose: Propose
-    ) -> None:
+        self, crew: Crew, work: WorkList, options: Options, progress: Progress, *, hints: Hints, propose: Propose,
+        course: Course,
+    ) -> None:  # fmt: skip
         self._crew, self._work, self._options, self._progress = crew, work, options, progress
+        self._course, self._is_over = course, course.is_over
         self._scout = Scout(crew, work, hints, order=options.order, retry_failed=options.retry_failed)
         self._board = self._scout.board
         self._how = How.DRAFT if options.results else How.STAGED
@@ -73,14 +75,16 @@ class Loop:
             if member.instance.pid == os.getpid():  # not in a forked child, which has inherited the loop
                 member.at_beat.remove(self._count_at_beat)
                 member.journal.flush()
-                self._progress.stop(self._final_tally(), self._reason())
+                tally = self._final_tally()
+                self._course.close(tally.open)
+                self._progress.stop(tally, self._course.reason())
                 crew.guard.leave()
 
     def _measure(self) -> Iterator[Item]:
         """Some items one by one, until it is known how large chunks should be."""
         done, began = 0, time.monotonic()
         for position in self._chunks.heads():
-            if self._is_over() or self._chunks.decide(done, time.monotonic() - began):
+            if not self._goes_on() or self._chunks.decide(done, time.monotonic() - began):
                 return
             done += yield from self._attempt(position, self._work.slot(position), None, look=False)
         self._chunks.insist(done, time.monotonic() - began)
@@ -88,7 +92,7 @@ class Loop:
     def _untried(self) -> Iterator[Item]:
         """The items without any file."""
         scout = self._scout
-        while not self._is_over() and (step := scout.walk.next()) is not None:
+        while self._goes_on() and (step := scout.walk.next()) is not None:
             if step.act is not Act.TRY:
                 scout.inform(step)
                 continue
@@ -109,7 +113,7 @@ class Loop:
             return False
         try:
             for other in span:
-                if self._board.states[other] == OPEN and not (self._is_over() or chunk.lost or chunk.given_up):
+                if self._board.states[other] == OPEN and not (self._is_held() or chunk.lost or chunk.given_up):
                     yield from self._attempt(other, self._work.slot(other), None, chunk=chunk)
         finally:
             self._chunks.leave(chunk, span)
@@ -123,7 +127,7 @@ class Loop:
         watch = Watch(sizes, self._crew.member().instance.record.id, self._crew.rules.beat_seconds)
         if self._options.wait and (seconds := watch.first_pause_seconds(left, self._scout.instances)):
             self._pause(seconds)
-        while left and not self._is_over():
+        while left and self._goes_on():
             if self._scout.shares:
                 self._scout.hear()
                 left = {number for number in left if not board.is_settled(board.folders[number])}
@@ -144,7 +148,7 @@ class Loop:
         board, folder = self._board, self._board.folders[number]
         running, self._doubtful, claimed = board.running, False, False
         for position, slot, files in board.unsettled([folder]):
-            if self._is_over():
+            if self._is_held():
                 return claimed, True
             if self._is_claimable(position, slot, files):
                 claimed |= yield from self._attempt(position, slot, files)
@@ -176,15 +180,7 @@ class Loop:
         """What this instance has dropped it does not take again; but nobody waits for a dead owner because of that."""
         if finding.state is not State.CLAIMED:
             return
-        instance = self._crew.member().instance
-        answer: Refusal | Sight = Refusal(Finding(State.RUNNING, finding.attempt))
-        if instance.hands.enter(slot):  # else this process works on it again, or owes its end
-            try:
-                answer = end_if_over(instance, slot, finding.attempt)
-            except OSError:
-                pass  # no room, no server: it is tried again
-            finally:
-                instance.hands.leave(slot)
+        answer = self._crew.end_if_over(slot, finding.attempt)
         if isinstance(answer, Refusal):
             self._board.note_refusal(index, answer)
             self._board.states[index] = DROPPED
@@ -192,19 +188,18 @@ class Loop:
     def _pause(self, seconds: float) -> None:
         """Wait, but not longer than until somebody on this machine dies."""
         self._crew.member().journal.flush()
-        self._progress.update(self._board.tally(waiting=True))
+        self._show(waiting=True)
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and not self._is_over() and not self._board.somebody_died():
             self._crew.run.clock.sleep(min(_TICK_SECONDS, left))
 
-    def _reason(self) -> str:
-        """Why the loop has ended before everything is done."""
-        if self._crew.guard.signalled is not None:
-            return "interrupted by a signal"
-        return "stopped, as `multiprocesstools stop` asked" if self._crew.stop_requested else ""
+    def _goes_on(self) -> bool:
+        """Is the next item to be begun? Waits while the run is paused."""
+        return self._course.goes_on(self._show)
 
-    def _is_over(self) -> bool:
-        return self._crew.stop_requested or self._crew.guard.signalled is not None
+    def _is_held(self) -> bool:
+        """Is nothing to be begun now? What was listed is old when it goes on, and of a chunk nothing is kept."""
+        return self._crew.paused or self._is_over()
 
     # -- one item
 
@@ -234,6 +229,7 @@ class Loop:
 
     def _item(self, index: int, claim: Claim) -> Item:
         work, number = self._work, self._work.indices[index]
+        self._course.begin(index)
         others = work.others[number] if work.others else ()
         return Item(
             self._crew, claim, work.sources[number], number, others,
@@ -256,13 +252,14 @@ class Loop:
     def _settled(self, item: Item, fate: Fate, error: BaseException | None) -> None:
         self._board.states[item.position] = _STATES.get(fate, TRIED)
         self._board.here += fate is Fate.DONE
+        self._course.end(item.position, whole=fate in (Fate.DONE, Fate.LOST))
         if fate is Fate.FAILED:
             self._last_error = error
             failure = self._crew.failures[-1]
             self._crew.say(f"{failure.item} failed (attempt {item.attempt}): {failure.exception.splitlines()[0]}")
         if self._progress.is_due():
             self._count()
-            self._progress.update(self._board.tally())
+            self._show()
 
     def _count_failures(self, fate: Fate, fresh: bool) -> None:
         """Count failures in a row. Repeated tries come last and in a bunch, so after a success they say nothing."""
@@ -278,7 +275,10 @@ class Loop:
 
     def _count_at_beat(self) -> None:
         self._count()
-        self._progress.update(self._board.tally())
+        self._show()
+
+    def _show(self, *, waiting: bool = False) -> None:
+        self._progress.update(self._board.tally(waiting=waiting, paused=self._crew.paused))
 
     def _count(self, *, now: bool = False) -> None:
         """Count what the other machines have done; seldom enough to cost the server next to nothing."""

@@ -10,6 +10,7 @@ from multiprocesstools.errors import RunDirectoryUnusable
 from multiprocesstools.heart import Heart
 from multiprocesstools.journal import Journal
 from multiprocesstools.plans import Plans
+from multiprocesstools.requests import Requests
 from multiprocesstools.run import Run, process_token
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _WARNINGS = {
     "overdue": "no sign of life could be written for a while, so others may take over {item}",
     "moved aside": "{item} had been left half written; it was moved aside to a .partial- file",
 }
+_PAUSED = "paused: nothing new is begun until `multiprocesstools resume` (or `stop`); signs of life go on"
 
 
 class Member:
@@ -42,8 +44,7 @@ class Member:
         except OSError:
             self.instance.leave()
             raise
-        self._old_stop = run.stop_token(self._home)
-        self.stop_requested = False
+        self.requests = Requests(run, self._home)
         self.at_beat: list[Callable[[], None]] = []
         self.at_leave: list[Callable[[], None]] = []
         self.journal.add("started", pid=own.identity.pid, name=own.name, number=own.number, id=own.id)
@@ -85,7 +86,7 @@ class Member:
 
     def succeed(self, other: "Member") -> None:
         """Carry on for an earlier membership of this helper: what it knew of stop requests and filesystems."""
-        self._old_stop, self.stop_requested = other._old_stop, other.stop_requested
+        self.requests.succeed(other.requests)
         self.instance.copies |= other.instance.copies
         if other.instance.pid == self.instance.pid:
             self.at_beat = other.at_beat
@@ -134,11 +135,18 @@ class Member:
         self.instance.tend()
         self._see_to_the_pace()
         self.journal.flush()
-        token = self._run.stop_token(self._home)
-        if token is not None and token != self._old_stop:
-            self.stop_requested = True
+        self._hear()
         for duty in self.at_beat:
             duty()
+
+    def _hear(self) -> None:
+        """What is asked for through the directory; a pause is noted where it is obeyed."""
+        before = self.requests.paused
+        self.requests.look()
+        if self.requests.paused != before:
+            self.journal.add("paused" if self.requests.paused else "resumed")
+            self.journal.flush()
+            self._say(_PAUSED if self.requests.paused else "resumed")
 
     def _notice(self, event: str, slot: Slot | None = None, attempt: int = 0, **facts: Any) -> None:
         """What the claims room says, for the journal, the log and the person."""

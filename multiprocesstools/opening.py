@@ -6,8 +6,9 @@ Guarantee: whatever is wrong with the sources, the template or the list is said 
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from multiprocesstools.course import Course
 from multiprocesstools.crew import Crew
 from multiprocesstools.cut import Cut, head_of
 from multiprocesstools.directories import Directories
@@ -25,6 +26,9 @@ from multiprocesstools.plans import Plans
 from multiprocesstools.progress import Listener, Voice, choose
 from multiprocesstools.text import shown
 
+if TYPE_CHECKING:
+    from multiprocesstools.until import Limit
+
 
 def open_loop(
     crew: Crew, directories: Directories, plans: Plans, voice: Voice, *, options: Options, sources: Iterable[Any],
@@ -36,6 +40,7 @@ def open_loop(
     work = work_list(sources, final, folder).resolved()
     if options.results and work.others:
         raise BadArgument("results", True, "it is for one file per item, and `final` is a list of templates")
+    limit = _limit(crew, options, work)
     plan = _record(crew, plans, options, work, final=final, folder=folder)
     work.cut = plans.cut(plan)
     directories.chunked.clear()
@@ -46,7 +51,16 @@ def open_loop(
     if len(work.folders) >= FEW_FOLDERS:
         member = crew.member()
         member.at_leave.append(lambda: hints.leave(member.instance.record.file_name))
-    return iter(Loop(crew, work, options, show, hints=hints, propose=partial(plans.propose, plan)))
+    course = Course(crew, plan.key, limit)
+    return iter(Loop(crew, work, options, show, hints=hints, propose=partial(plans.propose, plan), course=course))
+
+
+def _limit(crew: Crew, options: Options, work: WorkList) -> "Limit | None":
+    if options.until is None:
+        return None
+    from multiprocesstools.until import limit_of
+
+    return limit_of(options.until, crew.run, work.directories())
 
 
 def _record(

@@ -26,7 +26,8 @@ _COUNT_SECONDS = 2.0
 @dataclass(frozen=True, slots=True)
 class Tally:
     """The items of one loop, on all machines, as far as this instance knows. `here` were done by this instance;
-    `waiting_for` names the hosts that still work while there is nothing left to claim."""
+    `waiting_for` names the hosts that still work while there is nothing left to claim; `paused`: nothing new is begun
+    until `multiprocesstools resume`."""
 
     total: int
     done: int = 0
@@ -36,6 +37,7 @@ class Tally:
     here: int = 0
     seconds: float = 0.0
     waiting_for: tuple[str, ...] = ()
+    paused: bool = False
 
     @property
     def open(self) -> int:
@@ -240,6 +242,8 @@ def closing(tally: Tally, directory: str) -> str:
 
 
 def waiting(tally: Tally) -> str:
+    if tally.paused:
+        return "paused: `multiprocesstools resume` goes on"
     return f"waiting for {', '.join(map(printable, tally.waiting_for))}" if tally.waiting_for else ""
 
 

@@ -13,6 +13,7 @@ from multiprocesstools.claims import ended as ended_files
 from multiprocesstools.claims import identity
 from multiprocesstools.claims.disk import ABSENT
 from multiprocesstools.claims.ended import Ended, Outcome
+from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.noted import Marks, Names, Noted, Shown
 from multiprocesstools.claims.record import LIMIT_BYTES, Record, Unreadable, decode
 from multiprocesstools.claims.slots import Files, Listing, Slot, is_chunk, read_listing, read_settled
@@ -20,7 +21,8 @@ from multiprocesstools.claims.survey import State, decide, needed_attempts
 from multiprocesstools.diary import Diary
 from multiprocesstools.journal import read_journal
 from multiprocesstools.plans import Plans
-from multiprocesstools.run import Run, Settings
+from multiprocesstools.run import Run
+from multiprocesstools.settings import Settings
 from multiprocesstools.statuses import InstanceStatus, ItemStatus, Snapshot
 
 _MOST_LOOKS = 3
@@ -54,7 +56,8 @@ class _Look:
             noted = (lambda inodes: Names()) if directory in self._open else partial(_names, names)
             self._look_at(self._listing(directory, noted), names)
         counts, total = self._counts, sum(self._counts.values())
-        rate = sum(diary.rate for name, diary in self._diaries.items() if self._gone.get(name) is False)
+        at_work = (diary for name, diary in self._diaries.items() if self._gone.get(name) is False)
+        rate = sum(diary.rate for diary in at_work if not diary.paused)
         unfinished = counts[State.FREE] + counts[State.STALE] + counts[State.RUNNING]
         return Snapshot(
             self._run.directory, total, counts[State.DONE], counts[State.FAILED], counts[State.SKIPPED],
@@ -214,12 +217,11 @@ class _Look:
         return found
 
     def _instances(self) -> list[InstanceStatus]:
-        found = []
-        for name, record in sorted(self._records.items()):
-            diary = self._diaries.get(name, Diary())
-            who = record.identity
-            found.append(InstanceStatus(name, who.host, who.pid, self._gone[name], diary.done, diary.failed))
-        return found
+        return [self._instance(name, record.identity) for name, record in sorted(self._records.items())]
+
+    def _instance(self, name: str, who: Identity) -> InstanceStatus:
+        diary = self._diaries.get(name, Diary())
+        return InstanceStatus(name, who.host, who.pid, self._gone[name], diary.done, diary.failed, diary.paused)
 
 
 def _names(names: list[str], inodes: bool) -> Noted:

@@ -39,6 +39,7 @@ class InstanceStatus:
     gone: bool
     done: int
     failed: int
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

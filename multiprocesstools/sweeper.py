@@ -11,13 +11,14 @@ from typing import TypeGuard
 from multiprocesstools.claims import identity
 from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.instance import Instance, Rules
-from multiprocesstools.claims.record import Record
 from multiprocesstools.claims.sweep import Report, Waiting, sweep
 from multiprocesstools.hints import folders_of_hints, forlorn
 from multiprocesstools.journal import read_journal
 from multiprocesstools.member import Member
+from multiprocesstools.onlooker import onlooker
 from multiprocesstools.plans import Plans
-from multiprocesstools.run import Run, Settings, new_id, private_owner
+from multiprocesstools.run import Run, private_owner
+from multiprocesstools.settings import Settings
 
 NAME = "cleanup"
 
@@ -27,14 +28,7 @@ Watcher = Callable[[float, Report], None]
 
 def preview(run: Run, *, force: bool = False) -> Report:
     """What a sweep would do now, without observing anybody. Nothing is changed."""
-    settings = run.find().settings() or Settings()
-    rules = Rules(settings.beat_seconds, settings.patience_seconds, settings.max_attempts)
-    own = Record(new_id(), NAME, 0, identity.current(), run.clock.wall())
-    return _pass(run, _onlooker(run, own, rules), force=force, dry_run=True)
-
-
-def _onlooker(run: Run, own: Record, rules: Rules) -> Instance:
-    return Instance(run.raw, run.clock, run.instances, own, rules, writes_in_place=Plans(run).writes_in_place)
+    return _pass(run, onlooker(run.find(), NAME), force=force, dry_run=True)
 
 
 def clean_up(

@@ -27,17 +27,19 @@ FLOORS = [
     ["claims.claim"],
     ["claims.direct", "claims.chunk"],
     ["claims.sweep"],
+    ["parameters"],
+    ["settings"],
     ["run", "journal", "logs", "naming", "results", "cut"],
     ["options", "failure"],
     ["finals"],
     ["inventory"],
     ["plan"],
     ["agreement"],
-    ["plans", "heart", "progress", "signals", "waiting", "pulse", "diary"],
-    ["pacemaker"],
-    ["member", "snapshot", "hints", "order"],
-    ["crew", "retry", "sweeper", "watch"],
-    ["items", "inplace"],
+    ["requests", "plans", "heart", "progress", "signals", "waiting", "pulse", "diary"],
+    ["pacemaker", "until"],
+    ["archive", "lookup", "onlooker", "member", "snapshot", "hints", "order"],
+    ["explain", "crew", "retry", "sweeper", "watch"],
+    ["items", "inplace", "course"],
     ["board"],
     ["scout", "chunks"],
     ["loop", "once"],
@@ -45,13 +47,14 @@ FLOORS = [
     ["opening", "documented", "cells"],
     ["helper"],
     ["report.text"],
+    ["report.explanation"],
     ["cli.common"],
-    ["cli.status", "cli.cleanup", "cli.retry", "cli.stop"],
+    ["cli.status", "cli.cleanup", "cli.retry", "cli.stop", "cli.pause", "cli.resume", "cli.explain", "cli.logs"],
     ["cli"],
     ["__main__"],
 ]
 MOST_LINES, MOST_BODY_LINES = 300, 40
-ONLY_HERE_PRINTING = {"cli", "cli.common", "cli.status", "cli.cleanup", "cli.retry", "cli.stop", "progress", "logs"}
+ONLY_HERE_PRINTING = {name for floor in FLOORS for name in floor if name.startswith("cli")} | {"progress", "logs"}
 ONLY_HERE_PROBING = {"claims.identity", "signals", "pacemaker"}
 
 # What `from multiprocesstools import MultiProcessHelper` must not load, because not every loop needs it.

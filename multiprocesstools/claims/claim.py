@@ -133,7 +133,7 @@ def _next_attempt(me: Instance, slot: Slot, files: Files) -> int | Refusal | Sig
 
 def end_if_over(me: Instance, slot: Slot, attempt: int) -> Refusal | Sight:
     """Declare an attempt over if its owner is gone or silent. A refusal: it is running. A sight: look again."""
-    holder, verdict = _judge(me, slot, attempt)
+    holder, verdict = judge_owner(me, slot, attempt)
     left = me.hands.has_left(holder, attempt)
     if left is not None and (verdict.sight is Sight.MINE or verdict.owner is None):
         me.write_ended(holder, attempt, left)
@@ -147,7 +147,7 @@ def end_if_over(me: Instance, slot: Slot, attempt: int) -> Refusal | Sight:
     return verdict.sight
 
 
-def _judge(me: Instance, slot: Slot, attempt: int) -> tuple[Slot, Verdict]:
+def judge_owner(me: Instance, slot: Slot, attempt: int) -> tuple[Slot, Verdict]:
     """The owner of an attempt, and whose claim says so: the item's own, from before it belonged to a chunk, or that."""
     verdict, holder = me.peers.judge_claim(slot.claim(attempt)), slot.holder(attempt)
     if holder is slot or verdict.sight is not Sight.VANISHED:

@@ -23,12 +23,21 @@ from multiprocesstools.errors.run import (
     ListChanged,
     NewerFormat,
     NoResult,
+    ParametersDiffer,
     RunDirectoryUnusable,
     SettingsDiffer,
+    SeveralItems,
     UnknownItem,
     UnsafeFilesystem,
 )
-from multiprocesstools.errors.work import ItemFailed, MarkedFailed, NothingWritten, StopRequested, TooManyFailures
+from multiprocesstools.errors.work import (
+    ItemFailed,
+    MarkedFailed,
+    NothingWritten,
+    OutOfTime,
+    StopRequested,
+    TooManyFailures,
+)
 
 __all__ = [
     "BadArgument",
@@ -51,9 +60,12 @@ __all__ = [
     "NoResult",
     "NoSources",
     "NothingWritten",
+    "OutOfTime",
+    "ParametersDiffer",
     "RunDirectoryUnusable",
     "RunError",
     "SettingsDiffer",
+    "SeveralItems",
     "StopRequested",
     "TooManyFailures",
     "UnknownItem",

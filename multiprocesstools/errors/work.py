@@ -46,6 +46,21 @@ class StopRequested(WorkError):
         )
 
 
+class OutOfTime(StopRequested):
+    """A loop ended because its time was near (`until`), so what was waited for would be made of a part of its items."""
+
+    def __init__(self, waited_for: str, reason: str) -> None:
+        super().__init__(waited_for)
+        self.args = (waited_for, reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"a loop of this script {self.reason}: not all items are done, and {self.waited_for!r} was left alone; "
+            "start the script again, or let others finish"
+        )
+
+
 class TooManyFailures(WorkError):
     """Many items failed in a row without a single success: most likely the script is broken, not the items."""
 
