@@ -25,7 +25,7 @@ FLOORS = [
     ["claims.claim"],
     ["claims.direct", "claims.chunk"],
     ["claims.sweep"],
-    ["run", "journal", "logs", "naming", "results", "cut"],
+    ["run", "journal", "logs", "naming", "results", "saving", "cut"],
     ["options"],
     ["finals"],
     ["inventory"],

@@ -8,6 +8,7 @@ from multiprocesstools.errors.misuse import (
     BadArgument,
     BadName,
     DuplicateFinal,
+    ExecutorUnusable,
     ForkedLoop,
     HelperClosed,
     ItemNotEntered,
@@ -26,16 +27,31 @@ from multiprocesstools.errors.run import (
     UnknownItem,
     UnsafeFilesystem,
 )
-from multiprocesstools.errors.work import ItemFailed, MarkedFailed, NothingWritten, StopRequested, TooManyFailures
+from multiprocesstools.errors.work import (
+    CannotSave,
+    FunctionFailed,
+    FunctionWroteNothing,
+    ItemFailed,
+    MarkedFailed,
+    NothingWritten,
+    PoolBroken,
+    StopRequested,
+    TooManyFailures,
+    WorkerDied,
+)
 
 __all__ = [
     "BadArgument",
     "BadName",
+    "CannotSave",
     "ChunksDiffer",
     "ClaimLost",
     "DuplicateFinal",
+    "ExecutorUnusable",
     "FinalOfAnotherKind",
     "ForkedLoop",
+    "FunctionFailed",
+    "FunctionWroteNothing",
     "HelperClosed",
     "ItemFailed",
     "ItemNotEntered",
@@ -47,6 +63,7 @@ __all__ = [
     "NoResult",
     "NoSources",
     "NothingWritten",
+    "PoolBroken",
     "RunDirectoryUnusable",
     "RunError",
     "SettingsDiffer",
@@ -55,5 +72,6 @@ __all__ = [
     "UnknownItem",
     "UnsafeFilesystem",
     "WorkError",
+    "WorkerDied",
     "check_choice",
 ]
