@@ -20,7 +20,7 @@ from multiprocesstools.claims.disk import ABSENT
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.publish import Published, discard, publish, publish_draft
-from multiprocesstools.crew import Crew, failure_of
+from multiprocesstools.crew import Crew, Failure, failure_of
 from multiprocesstools.errors import BadArgument, MarkedFailed, NothingWritten, RunDirectoryUnusable, UnsafeFilesystem
 from multiprocesstools.results import encode
 from multiprocesstools.text import printable
@@ -47,10 +47,11 @@ class Item:
     """One claimed item. Use it with `with item:`; write the output to `item.path`.
 
     Attributes: `source`, as it was given; `index`, its place in the list (0 for a single claim), `position`, where its
-    loop has noted it; `attempt`, 1 for the first try.
+    loop has noted it; `attempt`, 1 for the first try; `failure`, what is known of it if it failed.
     """
 
     fate: Fate | None = None
+    failure: Failure | None = None
     _path: Path | None = None
     _mark: tuple[Fate, str, bool] | None = None
     _uses_folder = False
@@ -114,8 +115,7 @@ class Item:
 
     @property
     def lost(self) -> bool:
-        """True when another instance has, or may have, taken the item over. The work may go on: if it is first, it
-        counts."""
+        """Has, or may have, another instance taken the item over? The work may go on: if it is first, it counts."""
         return self._claim.lost or (self.fate is None and self._instance.overdue())
 
     def skip(self, reason: str) -> None:
@@ -266,7 +266,7 @@ class Item:
         return NothingWritten(where, self._claim.slot.name)
 
     def _fail(self, error: BaseException, outcome: Outcome) -> None:
-        failure = failure_of(self._claim.name, self.attempt, error)
+        failure = self.failure = failure_of(self._claim.name, self.attempt, error)
         self._crew.failures.append(failure)
         self._member.log.fail(f"{failure.item} failed, attempt {self.attempt}\n{failure.traceback}")
         self._end(Fate.FAILED, outcome, failure.exception, failure.traceback, error)

@@ -41,6 +41,8 @@ def test_every_block_runs(workplace: Path) -> None:
     everything = "".join(outputs)
     assert "5 of 5 done" in everything
     assert "4 of 5 done, 1 failed" in everything and "ZeroDivisionError: division by zero" in everything
+    assert "5 items: 5 done\nthis call did 5 in " in everything
+    assert (workplace / "counted" / "img3.csv").read_text().splitlines() == ["file,words", "img3.txt,3"]
     assert (workplace / "output" / "total.csv").read_text() == "0\n1\n2\n3\n4\n"
     assert (workplace / "out" / "my_analysis_results" / "one_analyzed.csv").read_text() == "result"
     assert not list((workplace / "out" / "my_analysis_results").glob("*.tmp"))
