@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from multiprocesstools.items import Item
     from multiprocesstools.results import read_result
     from multiprocesstools.statuses import Snapshot
+    from multiprocesstools.summary import Summary
 
     multiprocesshelper = MultiProcessHelper
 
@@ -31,6 +32,7 @@ _ROOMS = {
     "MultiProcessHelper": "helper",
     "Item": "items",
     "Snapshot": "statuses",
+    "Summary": "summary",
     "read_result": "results",
     "MultiProcessError": "errors",
     "ClaimLost": "errors",
@@ -43,6 +45,7 @@ __all__ = [
     "MultiProcessError",
     "MultiProcessHelper",
     "Snapshot",
+    "Summary",
     "TooManyFailures",
     "multiprocesshelper",
     "read_result",

@@ -9,6 +9,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from multiprocesstools.naming import Final
     from multiprocesstools.progress import Listener
     from multiprocesstools.statuses import Snapshot
+    from multiprocesstools.summary import Summary
     from multiprocesstools.until import Until
 
 
@@ -145,6 +147,37 @@ class MultiProcessHelper(DocumentedStyle):
             directory=directory, progress=progress,
         )  # fmt: skip
         return loop if self._cells is None else self._cells.bind(loop)
+
+    def map(
+        self, function: Callable[..., Any], sources: Iterable[Any], *, final: "Final | Sequence[Final]",
+        directory: str | os.PathLike[str] | None = None, save: "Callable[[Any, Path], Any] | None" = None,
+        executor: Any = None, wait: bool = True, order: str = "spread", chunk: int | str = 1,
+        retry_failed: bool = False, progress: "bool | Listener | None" = None,
+    ) -> "Summary":  # fmt: skip
+        """Do all items by a function, together with all instances that map the same list, and say what has come of it.
+
+        function: function(source, path) writes the output to `path`, of which it becomes the final; function(source)
+        returns a value, which is saved by `save(value, path)` or as the suffix of the final says: .npy (an array),
+        .npz (a dict of arrays), .json, .csv (a DataFrame, or rows as lists or dicts), .pkl. Parameters with a default
+        do not count; with a list of templates, the function takes (source, paths). executor: an executor of
+        concurrent.futures, which then has as many items in work as it has workers, while the claims stay in this
+        process; or a function that makes one, such as `lambda: ProcessPoolExecutor(4)`: then a new one is made when a
+        worker was killed. The other arguments are those of `items`, and so are retries, limits and what a signal does;
+        after `multiprocesstools stop` what is in work is finished.
+
+        Raises what `items` does, BadArgument for a function, a `save` or an executor that cannot be, ExecutorUnusable
+        for one that was shut down, before anything is claimed; PoolBroken when a worker was killed and there is no
+        function to make a new executor.
+        """
+        from multiprocesstools.mapping import map_items
+        from multiprocesstools.opening import open_loop
+
+        options = replace(self._options, wait=wait, order=order, retry_failed=retry_failed, chunk=chunk)
+        opening = partial(
+            open_loop, self._crew, self._directories, self._plans, self._voice, options=options, sources=sources,
+            final=final, directory=directory, progress=progress,
+        )  # fmt: skip
+        return map_items(self._crew, function, save, executor, opening)
 
     def claim(self, final: str, *, directory: str | os.PathLike[str] | None = None) -> "Item | None":
         """Try to win one item by its final, relative to the directory. None: done, set aside or in other hands.

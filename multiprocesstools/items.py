@@ -22,7 +22,7 @@ from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.publish import Published, discard, publish, publish_draft
 from multiprocesstools.crew import Crew
 from multiprocesstools.errors import BadArgument, MarkedFailed, NothingWritten, RunDirectoryUnusable, UnsafeFilesystem
-from multiprocesstools.failure import failure_of
+from multiprocesstools.failure import Failure, failure_of
 from multiprocesstools.results import encode
 from multiprocesstools.text import printable
 
@@ -47,10 +47,11 @@ Settled = Callable[["Item", Fate, BaseException | None], None]
 class Item:
     """One claimed item. Use it with `with item:`; write the output to `item.path`.
 
-    Attributes: `source`, as it was given; `index`, its place in the list (0 for a single claim); `attempt`, from 1 on.
+    Attributes: `source`, as given; `index`, its place in the list; `attempt`, from 1 on; `failure`, if it has failed.
     """
 
     fate: Fate | None = None
+    failure: Failure | None = None
     _path: Path | None = None
     _mark: tuple[Fate, str, bool] | None = None
     _uses_folder = False
@@ -114,7 +115,7 @@ class Item:
 
     @property
     def lost(self) -> bool:
-        """Has another instance taken the item over, or may it have? The work may go on: if it is first, it counts."""
+        """Has, or may have, another instance taken the item over? The work may go on: if it is first, it counts."""
         return self._claim.lost or (self.fate is None and self._instance.overdue())
 
     def skip(self, reason: str) -> None:
@@ -173,9 +174,7 @@ class Item:
         self._instance.notice_silence()  # the heart may not have come to it since the work let it run again
         interrupted = self._crew.guard.signalled is not None
         if error is None:
-            if self._mark is None:
-                return self._publish()
-            return self._settle_mark(*self._mark)
+            return self._publish() if self._mark is None else self._settle_mark(*self._mark)
         if isinstance(error, Exception | SystemExit) and not interrupted:
             self._fail(error, Outcome.FAILED)
             return isinstance(error, Exception) and self._on_error == "continue"
@@ -266,7 +265,7 @@ class Item:
         return NothingWritten(where, self._claim.slot.name)
 
     def _fail(self, error: BaseException, outcome: Outcome) -> None:
-        failure = failure_of(self._claim.name, self.attempt, error)
+        failure = self.failure = failure_of(self._claim.name, self.attempt, error)
         self._crew.failures.append(failure)
         self._member.log.fail(f"{failure.item} failed, attempt {self.attempt}\n{failure.traceback}")
         self._end(Fate.FAILED, outcome, failure.exception, failure.traceback, error)

@@ -4,7 +4,7 @@ Guarantee: whatever is wrong with the sources, the template or the list is said 
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,19 +27,27 @@ from multiprocesstools.progress import Listener, Voice, choose
 from multiprocesstools.text import shown
 
 if TYPE_CHECKING:
+    from multiprocesstools.flight import Flight
+    from multiprocesstools.summary import Account
     from multiprocesstools.until import Limit
 
 
 def open_loop(
     crew: Crew, directories: Directories, plans: Plans, voice: Voice, *, options: Options, sources: Iterable[Any],
     final: Final | Sequence[Final], directory: str | os.PathLike[str] | None, progress: bool | Listener | None,
-) -> Iterator[Item]:  # fmt: skip
-    """The iterator of `items`. NoSources, BadName, BadArgument, DuplicateFinal, ListChanged, ChunksDiffer."""
+    admit: Callable[[WorkList], None] = lambda work: None, account: "Account | None" = None,
+    flight: "Flight | None" = None,
+) -> Generator[Item, None, None]:  # fmt: skip
+    """The iterator of `items`. NoSources, BadName, BadArgument, DuplicateFinal, ListChanged, ChunksDiffer.
+
+    For `map`: `admit` may refuse the list, `account` is told how it goes on, `flight` has several items in hand.
+    """
     crew.member()
     folder = directories.resolve(directory)
     work = work_list(sources, final, folder).resolved()
     if options.results and work.others:
         raise BadArgument("results", True, "it is for one file per item, and `final` is a list of templates")
+    admit(work)
     limit = _limit(crew, options, work)
     plan = _record(crew, plans, options, work, final=final, folder=folder)
     work.cut = plans.cut(plan)
@@ -47,12 +55,13 @@ def open_loop(
     for path in work.directories():
         directories.make_ready(path)
     show = choose(progress, voice, crew.name, shown(crew.run.directory))
+    show = show if account is None else account.show(show)
     hints = Hints(crew.run, plan.key)
     if len(work.folders) >= FEW_FOLDERS:
         member = crew.member()
         member.at_leave.append(lambda: hints.leave(member.instance.record.file_name))
-    course = Course(crew, plan.key, limit)
-    return iter(Loop(crew, work, options, show, hints=hints, propose=partial(plans.propose, plan), course=course))
+    course, propose = Course(crew, plan.key, limit), partial(plans.propose, plan)
+    return iter(Loop(crew, work, options, show, hints=hints, propose=propose, course=course, flight=flight))
 
 
 def _limit(crew: Crew, options: Options, work: WorkList) -> "Limit | None":

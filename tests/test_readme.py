@@ -52,11 +52,13 @@ def texts(folder: Path) -> dict[str, str]:
 
 def test_every_block_runs(workplace: Path, said: str) -> None:
     standing = sum(README.count(f"\n```{language}\n") for language in ("python", "sh"))
-    assert len(RUN) == standing >= 20
+    assert len(RUN) == standing >= 21
     assert "5 of 5 done" in said
     assert "4 of 5 done, 1 failed" in said and "ZeroDivisionError: division by zero" in said
     assert "['threshold']: 0.5 -> 0.7" in said and "cells_2" in said
     assert "0.txt: free, attempt 3" in said or "0.txt: failed" in said
+    assert "5 items: 5 done\nthis call did 5 in " in said
+    assert (workplace / "counted" / "img3.csv").read_text().splitlines() == ["file,words", "img3.txt,3"]
     assert (workplace / "output" / "total.csv").read_text() == "0\n1\n2\n3\n4\n"
     assert (workplace / "out" / "my_analysis_results" / "one_analyzed.csv").read_text() == "result"
     assert not list((workplace / "out" / "my_analysis_results").glob("*.tmp"))

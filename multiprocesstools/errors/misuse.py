@@ -119,3 +119,14 @@ class ForkedLoop(MisuseError):
             f"this loop was begun by the parent process, which still works on {self.final!r}; a forked child must end, "
             "or begin a loop of its own (then it takes part as an instance of its own)"
         )
+
+
+class ExecutorUnusable(MisuseError, RuntimeError):
+    """An executor that takes no work: it was shut down, or is broken."""
+
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(reason, advice)
+        self.reason, self.advice = reason, advice
+
+    def __str__(self) -> str:
+        return f"the executor cannot be used: {self.reason}; {self.advice}"

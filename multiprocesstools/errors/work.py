@@ -17,6 +17,78 @@ class NothingWritten(WorkError):
         )
 
 
+class FunctionWroteNothing(NothingWritten):
+    """A function of `map` came back without having written the path that it was given."""
+
+    def __init__(self, path: str, final: str, returned: str = "", beside: tuple[str, ...] = ()) -> None:
+        super().__init__(path, final)
+        self.args = (path, final, returned, beside)
+        self.returned, self.beside = returned, beside
+
+    def __str__(self) -> str:
+        text = f"the function came back and has not written the path that it was given, which becomes {self.final!r}"
+        if self.beside:
+            names = ", ".join(map(repr, self.beside))
+            return f"{text}; it wrote {names} instead (removed): let the final have the suffix that is added"
+        if self.returned:
+            text += (
+                f"; it returned a value of type {self.returned}, which is saved for a function(source) of one parameter"
+            )
+        return f"{text}; write to exactly that path"
+
+
+class CannotSave(WorkError, TypeError):
+    """A function of `map` returned what cannot be written in the format of the final."""
+
+    def __init__(self, final: str, kind: str, suffix: str, advice: str) -> None:
+        super().__init__(final, kind, suffix, advice)
+        self.final, self.kind, self.suffix, self.advice = final, kind, suffix, advice
+
+    def __str__(self) -> str:
+        return f"{self.final!r}: a value of type {self.kind} cannot be saved as {self.suffix}: {self.advice}"
+
+
+class FunctionFailed(WorkError):
+    """The function of a `map` raised in a worker what cannot be sent from there, or would be mistaken for a broken
+    pool: its words and its traceback."""
+
+    def __init__(self, words: str, traceback: str) -> None:
+        super().__init__(words, traceback)
+        self.words, self.traceback = words, traceback
+        self.add_note(traceback)  # where it is printed with its own
+
+    def __str__(self) -> str:
+        return self.words
+
+
+class WorkerDied(WorkError):
+    """A worker of an executor ended without a word while it, or another one, had the item."""
+
+    def __init__(self, held: int) -> None:
+        super().__init__(held)
+        self.held = held
+
+    def __str__(self) -> str:
+        others = "" if self.held == 1 else f" or one of the {self.held - 1} others that were in work"
+        return f"a worker of the executor was killed (out of memory?), perhaps by this item{others}"
+
+
+class PoolBroken(WorkError):
+    """An executor is broken, and `map` cannot make another one."""
+
+    def __init__(self, held: int) -> None:
+        super().__init__(held)
+        self.held = held
+
+    def __str__(self) -> str:
+        held = f"; {self.held} items were in work, for each of which that counts as a failed attempt" * (self.held > 0)
+        return (
+            f"a worker of the executor was killed (out of memory?), and the executor takes no more work{held}. All "
+            "claims were given back: start again, nothing has to be cleaned up. With a function that makes executors, "
+            "map(..., executor=lambda: ProcessPoolExecutor(4)), it makes a new one and goes on"
+        )
+
+
 class MarkedFailed(WorkError):
     """The work called `item.fail(reason)`."""
 
