@@ -13,7 +13,6 @@ import os
 import pickle
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from multiprocesstools.claims.disk import ABSENT
 from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.errors import BadArgument, FunctionFailed
+from multiprocesstools.failure import failure_of
 from multiprocesstools.saving import Save, kind, save
 
 _WATCH_SECONDS = 0.5
@@ -78,7 +78,8 @@ class Call:
         except Exception as error:
             if _can_be_sent(error, here=_is_here(self.owner)):
                 raise
-            raise FunctionFailed(_words(error), traceback.format_exc()) from None
+            failure = failure_of(final, 0, error)
+            raise FunctionFailed(failure.exception, failure.traceback) from None
         finally:
             if watch is not None:
                 watch.writing.difference_update(texts)
@@ -161,13 +162,6 @@ def _can_be_sent(error: Exception, *, here: bool) -> bool:
 def _is_here(owner: Identity) -> bool:
     """Is this a thread of the owner?"""
     return owner.pid == os.getpid() and identity.shares_processes(owner)
-
-
-def _words(error: Exception) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception as second:
-        return f"{type(error).__name__} (which cannot be printed: {type(second).__name__})"
 
 
 def _watch(owner: Identity) -> "_Watch | None":

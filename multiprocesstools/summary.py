@@ -65,6 +65,15 @@ class Summary:
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
+    def _repr_html_(self) -> str:
+        from multiprocesstools.table import table
+
+        head = ("total", "done", "failed", "skipped", "not finished", "done by this call", "in")
+        row = (self.total, self.done, self.failed, self.skipped, self.unfinished, self.here, duration(self.seconds))
+        counts = table(head, [row], caption=self.ended and f"it ended early: {self.ended}")
+        failed = [(each.item, each.attempt, each.exception.partition("\n")[0]) for each in self.failures]
+        return counts + (table(("failed in this call", "attempt", "exception"), failed) if failed else "")
+
     def _lines(self) -> Iterator[str]:
         settled = [f"{self.done:,} done"]
         settled += [f"{n:,} {what}" for what in ("failed", "skipped") if (n := getattr(self, what))]

@@ -1,5 +1,7 @@
 """In a notebook: the loop shows a bar, an interrupted cell can be run again, and an idle kernel keeps nothing."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -354,6 +356,35 @@ class TestTables:
         assert "ValueError: &lt;b&gt;&amp;</td>" in html and "<pre>Traceback" in html
         (html,) = shown(notebook.run_well("mph.status().of('failed')[0]"), "text/html")
         assert "<td>failed</td>" in html and "<pre>Traceback" in html
+
+    def test_a_map_shows_what_it_has_come_to(self, notebook: Notebook) -> None:
+        notebook.run_well(HELPER)
+        cell = notebook.run_well('mph.map(lambda source: 1 / source, [0, 1, 2], final="{value}.json")')
+        assert len(shown(cell, "text/html")) == 2, "the bar, and the summary"
+        html = shown(cell, "text/html")[-1]
+        assert "<td>3</td><td>2</td><td>1</td><td>0</td><td>0</td><td>2</td>" in html
+        assert "<td>0.json</td><td>3</td><td>ZeroDivisionError: division by zero</td>" in html
+
+    def test_an_interrupted_map_holds_nothing(self, notebook: Notebook, run: Path) -> None:
+        """With the workers of an executor, too."""
+        notebook.run_well(HELPER)
+        cell = notebook.begin("""
+            from concurrent.futures import ThreadPoolExecutor
+            def work(source, path):
+                (RUN / f"in {source}").touch()
+                while not (RUN / "go on").exists():
+                    time.sleep(0.01)
+                path.write_text("late")
+            with ThreadPoolExecutor(2) as pool:
+                mph.map(work, ["a", "b"], final="{value}.txt", directory="out", executor=pool)
+        """)
+        wait_until(lambda: (run / "in a").exists() and (run / "in b").exists(), "both are in work")
+        os.kill(notebook.pid, signal.SIGINT)
+        wait_until((run / "out" / ".b.txt.ended-1").exists, "b is given back")
+        assert_a_peer_gets(run, "a", "b")
+        (run / "go on").touch()
+        assert errors(cell.result(DEADLINE_SECONDS).outputs) == ["KeyboardInterrupt"]
+        assert outputs(run) == {"a.txt": "of the peer", "b.txt": "of the peer"}
 
     def test_of_many_rows_the_first_ones(self) -> None:
         html = table(["n"], [[number] for number in range(25)])
