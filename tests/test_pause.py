@@ -186,6 +186,29 @@ def test_single_items_wait_until_resume(run: Path, what: str) -> None:
         child.hear("got built" if what == "once" else "got True")
 
 
+def test_a_forked_child_of_a_paused_instance_is_paused_and_goes_on(run: Path) -> None:
+    script = """
+    mph = helper(beat_seconds=0.05)
+    say("ready")
+    wait()
+    if os.fork() == 0:
+        say("child")
+        say("got", mph.claim("x", directory="out") is not None)
+        os._exit(0)
+    say("ended", os.wait()[1])
+    """
+    with Child(run, script) as child:
+        child.hear("ready")
+        pause(run)
+        child.go_on()
+        child.hear("child")
+        wait_until(lambda: "test-2" in records(run), "the child has joined")
+        assert not (run / "out").exists() or hidden(run) == []
+        said("resume", run)
+        child.hear("got True")
+        child.hear("ended 0")
+
+
 def test_a_paused_once_sees_what_somebody_else_has_built(run: Path) -> None:
     with Child(run, SINGLES, "once") as child:
         child.hear("ready")
