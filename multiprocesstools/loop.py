@@ -76,8 +76,7 @@ class Loop:
                 member.at_beat.remove(self._count_at_beat)
                 member.journal.flush()
                 tally = self._final_tally()
-                self._course.close(tally.open)
-                self._progress.stop(tally, self._course.reason())
+                self._progress.stop(tally, self._course.close(tally.open))
                 crew.guard.leave()
 
     def _measure(self) -> Iterator[Item]:
