@@ -22,7 +22,6 @@ class Course:
     def __init__(self, crew: Crew, key: str = "", limit: "Limit | None" = None) -> None:
         self._crew, self._key, self._limit = crew, key, limit
         self._began: dict[int, float] = {}
-        crew.cut_short.pop(key, None)
 
     def is_over(self) -> bool:
         """Is the loop to begin nothing any more?"""
@@ -32,18 +31,11 @@ class Course:
         return self._limit is not None and self._limit.is_near()
 
     def goes_on(self, hold: Callable[[], None]) -> bool:
-        """May the next item be begun? While the run is paused it waits, telling `hold` now and then."""
+        """May the next item be begun? While the run is paused it waits, and tells `hold` before."""
         if self._crew.paused:
-            self._crew.wait_out_pause(hold)
+            hold()
+            self._crew.wait_out_pause()
         return not self.is_over()
-
-    def reason(self) -> str:
-        """Why the loop has ended before everything is done."""
-        if self._crew.guard.signalled is not None:
-            return "interrupted by a signal"
-        if self._crew.stop_requested:
-            return "stopped, as `multiprocesstools stop` asked"
-        return self._limit.reason() if self._limit is not None and self._limit.is_reached else ""
 
     # -- what items take
 
@@ -57,7 +49,17 @@ class Course:
         if self._limit is not None and (began := self._began.pop(position, None)) is not None:
             self._limit.note(self._crew.run.clock.elapsed() - began, whole=whole)
 
-    def close(self, left: int) -> None:
-        """The loop has ended, and so many items are left."""
-        if left and self._limit is not None and self._limit.is_reached:
-            self._crew.cut_short[self._key] = self._limit.reason()
+    # -- the end
+
+    def close(self, left: int) -> str:
+        """The loop has ended, and so many items are left: why, if it ended before everything was done."""
+        if not left:
+            self._crew.cut_short.pop(self._key, None)
+        if self._crew.guard.signalled is not None:
+            return "interrupted by a signal"
+        if self._crew.stop_requested:
+            return "stopped, as `multiprocesstools stop` asked"
+        if not left or self._limit is None or not self._limit.is_reached:
+            return ""
+        self._crew.cut_short[self._key] = self._limit.reason()
+        return self._limit.reason()

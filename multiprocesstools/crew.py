@@ -79,13 +79,12 @@ class Crew:
         """Is this instance to begin nothing new, for as long as it is not asked to stop?"""
         return self._member.requests.paused and not self._member.requests.stop_requested
 
-    def wait_out_pause(self, hold: Callable[[], None] = lambda: None) -> None:
+    def wait_out_pause(self) -> None:
         """While the run is paused: wait until it goes on, or until this instance is asked to stop or gets a signal.
 
-        `hold` is called now and then. Not inside `guard.critical()`, where signals would wait too. HelperClosed.
+        Not inside `guard.critical()`, where signals would wait too. HelperClosed.
         """
         while self.member() is self._member and self.paused and self.guard.signalled is None:
-            hold()
             self.run.clock.sleep(_TICK_SECONDS)
 
     def take(

@@ -83,8 +83,7 @@ class Loop:
                     self._flight.give_back()
                 member.journal.flush()
                 tally = self._scout.final_tally()
-                self._course.close(tally.open)
-                self._progress.stop(tally, self._course.reason())
+                self._progress.stop(tally, self._course.close(tally.open))
                 crew.guard.leave()
 
     def _measure(self) -> Iterator[Item]:

@@ -87,6 +87,8 @@ class Member:
     def succeed(self, other: "Member") -> None:
         """Carry on for an earlier membership of this helper: what it knew of stop requests and filesystems."""
         self.requests.succeed(other.requests)
+        if self.requests.paused:
+            self.journal.add("paused")
         self.instance.copies |= other.instance.copies
         if other.instance.pid == self.instance.pid:
             self.at_beat = other.at_beat

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from multiprocesstools import MultiProcessHelper
 from multiprocesstools.errors import BadArgument, ParametersDiffer, SettingsDiffer
@@ -61,6 +63,19 @@ def test_without_any_they_are_empty_and_the_file_says_null(tmp_path: Path, given
 )
 def test_they_are_compared_by_their_values_in_json(before: Any, now: Any, found: list[Any]) -> None:
     assert changes(before, now) == found
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=10,
+    )
+)
+def test_what_was_written_to_json_and_read_again_is_no_difference(value: Any) -> None:
+    plain = check_parameters({"value": value})
+    assert list(differences(plain, json.loads(json.dumps(plain)))) == []
+    assert len(list(differences(plain, {"value": [value]}))) == 1
 
 
 @pytest.mark.parametrize(

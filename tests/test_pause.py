@@ -70,9 +70,8 @@ def test_a_paused_loop_finishes_the_item_in_hand_and_goes_on_with_resume(run: Pa
 
 
 def test_a_restarted_script_works_while_the_others_are_paused(run: Path) -> None:
-    with Child(run, LOOP, 3) as old, Child(run, LOOP, 3) as new:
+    with Child(run, LOOP, 3) as old:
         old.hear("at 0")
-        new.kill()
         pause(run)
         old.go_on()
         with Child(run, LOOP, 3) as later:
@@ -184,6 +183,29 @@ def test_single_items_wait_until_resume(run: Path, what: str) -> None:
         assert [event["number"] for event in events(run, "claimed")] in ([2], []), "and the paused one has not"
         said("resume", run)
         child.hear("got built" if what == "once" else "got True")
+
+
+def test_a_forked_child_of_a_paused_instance_is_paused_and_goes_on(run: Path) -> None:
+    script = """
+    mph = helper(beat_seconds=0.05)
+    say("ready")
+    wait()
+    if os.fork() == 0:
+        say("child")
+        say("got", mph.claim("x", directory="out") is not None)
+        os._exit(0)
+    say("ended", os.wait()[1])
+    """
+    with Child(run, script) as child:
+        child.hear("ready")
+        pause(run)
+        child.go_on()
+        child.hear("child")
+        wait_until(lambda: "test-2" in records(run), "the child has joined")
+        assert not (run / "out").exists() or hidden(run) == []
+        said("resume", run)
+        child.hear("got True")
+        child.hear("ended 0")
 
 
 def test_a_paused_once_sees_what_somebody_else_has_built(run: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from itertools import islice
 
 import click
 
@@ -10,7 +11,7 @@ from multiprocesstools.cli.common import ALL_DONE, directory_argument, open_run
 from multiprocesstools.report.text import entry_text
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-_POLL_SECONDS = 1.0
+_POLL_SECONDS, _BLOCK = 1.0, 500
 
 
 @click.command()
@@ -34,8 +35,9 @@ def logs(
     lowest = logging.getLevelNamesMapping()[level.upper()] if level else 0
     archive = Archive(run, Selection(run.relative(item), host, instances, lowest))
     while True:
-        for entry in archive.read():
-            click.echo(json.dumps(entry.as_dict()) if as_json else entry_text(entry))
+        lines = (json.dumps(entry.as_dict()) if as_json else entry_text(entry) for entry in archive.read())
+        while block := list(islice(lines, _BLOCK)):  # each write reaches the reader, which costs something
+            click.echo("\n".join(block))
         if not follow:
             return ALL_DONE
         run.clock.sleep(_POLL_SECONDS)

@@ -56,8 +56,10 @@ def what_next(told: Explanation) -> str:
     if told.state == State.DONE:
         left = f"; its leftover claims go with `multiprocesstools cleanup {where}`" if told.leftovers else ""
         return f"nothing: it is never replaced{left}"
-    if told.state in (State.FAILED, State.SKIPPED):
-        return f"nothing, until `multiprocesstools retry {where} {item}` (or items(retry_failed=True) for failed ones)"
+    if told.state == State.SKIPPED:
+        return f"nothing: it is settled; `multiprocesstools retry {where} {item}` would have it tried again"
+    if told.state == State.FAILED:
+        return f"nothing, until `multiprocesstools retry {where} {item}` or items(retry_failed=True)"
     if told.state == State.RUNNING:
         return _next_of_running(told)
     taker = _taker(told)
