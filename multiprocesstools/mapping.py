@@ -19,7 +19,6 @@ from multiprocesstools.items import Item
 from multiprocesstools.order import FEW_FOLDERS
 from multiprocesstools.saving import check_suffixes
 from multiprocesstools.summary import Account, Summary
-from multiprocesstools.text import shown
 
 Opening = Callable[..., Generator[Item, None, None]]
 
@@ -44,8 +43,7 @@ def map_items(crew: Crew, function: Any, save: Any, executor: Any, opening: Open
         _here(crew, call, begin, account)
     else:
         _by_workers(crew, Executors(executor, call), begin, account)
-    all_known = folders[0] < FEW_FOLDERS
-    return account.summary(time.monotonic() - began, shown(crew.run.directory), all_known=all_known)
+    return account.summary(time.monotonic() - began, crew.run.directory, all_known=folders[0] < FEW_FOLDERS)
 
 
 def _here(crew: Crew, call: Call, begin: Opening, account: Account) -> None:

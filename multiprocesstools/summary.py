@@ -11,7 +11,7 @@ from typing import Any
 from multiprocesstools.failure import Failure
 from multiprocesstools.items import Fate, Item
 from multiprocesstools.progress import Progress, Tally
-from multiprocesstools.text import count, duration, printable
+from multiprocesstools.text import count, duration, printable, shown
 
 _MOST_FAILURES = 1000
 _MOST_LINES = 10
@@ -84,7 +84,7 @@ class Summary:
             yield f"it ended early: {self.ended}"
         yield from self._failure_lines()
         if self.failed:
-            where = f"`multiprocesstools status --failed {self.directory}`"
+            where = f"`multiprocesstools status --failed {shown(self.directory)}`"
             yield f"{count(self.failed, 'item')} set aside: {where} shows why, `retry` tries again"
 
     def _share_of_others(self) -> str:

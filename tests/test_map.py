@@ -524,13 +524,14 @@ class TestStop:
 class TestSummary:
     """It is data, and a text that anybody understands."""
 
-    def test_it_is_data(self, mph: MultiProcessHelper) -> None:
+    def test_it_is_data(self, run: Path, mph: MultiProcessHelper) -> None:
         def fail(source: int, path: Path) -> None:
             raise ValueError("no")
 
         summary = mapped(mph, fail, range(2))
         data = json.loads(json.dumps(summary.as_dict()))
         assert (data["total"], data["failed"], data["unfinished"], data["elsewhere"]) == (2, 2, 0, 0)
+        assert data["directory"] == str(run)
         assert sorted(failure["item"] for failure in data["failures"]) == ["out/0.txt", "out/1.txt"]
         assert "Traceback" in data["failures"][0]["traceback"]
         with pytest.raises(AttributeError):
