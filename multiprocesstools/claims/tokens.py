@@ -217,7 +217,7 @@ class Purse:
         return None
 
     def _holders(self, directory: str, held: list[Token]) -> tuple[tuple[Token, Verdict], ...]:
-        """Who has these tokens. Those of the gone and silent are freed, and those that a lost reply has left with us."""
+        """Who has these tokens. Those of the gone and silent are freed, and those that a lost reply left with us."""
         seen = [(token, judge(self.me, token)) for token in held]
         staying = []
         for token, verdict in seen:
@@ -251,6 +251,17 @@ def free_from(me: Instance, directory: str, token: Token, verdict: Verdict) -> N
     if _move(me, directory, token, token.freed()) and verdict.sight is not Sight.MINE:
         name = directory.rpartition("/")[2]
         me.notice("lock taken over", lock=name, owner=verdict.owner, sight=verdict.sight.value)
+
+
+def held_by_the_gone(me: Instance, directory: str, *, force: bool = False) -> list[tuple[Token, Verdict]]:
+    """The tokens whose holder is gone or silent; with `force` also those of everybody who does not live here."""
+    tokens = list_tokens(me, directory)
+    seen = [(token, judge(me, token)) for token in (tokens.held if tokens else ())]
+    return [(token, verdict) for token, verdict in seen if is_over(verdict) or (force and not _lives_here(me, verdict))]
+
+
+def _lives_here(me: Instance, verdict: Verdict) -> bool:
+    return verdict.sight is Sight.MINE or (verdict.owner is not None and me.is_here(verdict.owner.identity))
 
 
 def _move(me: Instance, directory: str, old: Token, new: Token, disk: Disk | None = None) -> bool:

@@ -17,10 +17,14 @@ LOCK = "/run/locks/a"
 _ROUNDS_ALONE = 4
 
 
-def locker(rounds: int = 1, *, word: str = "held") -> Program:
-    """Tries to take the lock so many times, and gives it back each time that it has it."""
+def locker(rounds: int = 1, *, word: str = "held", ready: bool = True) -> Program:
+    """Tries to take the lock so many times, and gives it back each time that it has it. `ready`: it is there already."""
 
     def play(player: Player) -> None:
+        if ready and player.number == 1:
+            player.disk.make_directory(LOCK)
+            for name in ("of-1", Token(1, 0).name):
+                player.disk.create(f"{LOCK}/{name}", b"")
         me = player.join()
         purse, tries = Purse(me, itertools.count(1).__next__), itertools.count()
         for _ in range(rounds):
@@ -55,17 +59,19 @@ def _turn(player: Player, me: Instance, purse: Purse, number: int, word: str) ->
 
 def _of(name: str, ways: Ways, budget: dict[str, int] | None = None, programs: tuple[Program, ...] = ()) -> Setting:
     return Setting(
-        f"lock: {name}", programs or (locker(2), locker(2)), ways, budget or {}, newcomer=locker(1, word="done")
+        f"lock: {name}", programs or (locker(), locker()), ways, budget or {}, newcomer=locker(1, word="done")
     )
 
 
 THREE = (locker(),) * 3
 BLIND = Ways(blind=True)
 SETTINGS = [
-    _of("crash", BLIND, {"crash": 1}),
+    _of("made by two at once", BLIND, {"crash": 1}, (locker(ready=False),) * 2),
+    _of("crash", BLIND, {"crash": 1}, (locker(2),) * 2),
     _of("lost reply", replace(BLIND, lost=True), {"lost": 1}),
-    _of("false suspicion", BLIND, {"silent": 1}),
+    _of("false suspicion", BLIND, {"silent": 1}, (locker(2),) * 2),
     _of("torn listings", replace(BLIND, torn=True), {"crash": 1}),
+    _of("torn listings, false suspicion", replace(BLIND, torn=True), {"silent": 1}),
     _of("repeated listings", replace(BLIND, repeated=True), {"repeated": 1}),
     _of("late duplicate", replace(BLIND, copy=True), {"copy": 1}),
     _of("stale names", replace(BLIND, stale=True, ageing=True), {"crash": 1}),
@@ -73,5 +79,5 @@ SETTINGS = [
     _of("errors", replace(BLIND, error=True), {"error": 1}),
     _of("full disk", replace(BLIND, full=True), {"full": 1}),
     _of("three, crash", BLIND, {"crash": 1}, THREE),
-    _of("three, late duplicate, suspicion", replace(BLIND, copy=True), {"copy": 1, "silent": 1}, (locker(),) * 2),
+    _of("late duplicate, false suspicion", replace(BLIND, copy=True), {"copy": 1, "silent": 1}),
 ]
