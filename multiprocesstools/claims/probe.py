@@ -24,8 +24,11 @@ class Findings:
 
 
 OBJECT_STORES = frozenset(
-    "blobfuse blobfuse2 cosfs gcsfuse geesefs goofys mountpoint-s3 obsfs ossfs rclone riofs s3fs s3ql yas3fs".split()
-)
+    {
+        "blobfuse", "blobfuse2", "cosfs", "gcsfuse", "geesefs", "goofys", "mountpoint-s3", "obsfs", "ossfs", "rclone",
+        "riofs", "s3fs", "s3ql", "yas3fs",
+    }
+)  # fmt: skip
 """FUSE programs that show the objects of a store as files, by the names under which they mount."""
 _MOUNTS = "/proc/self/mountinfo"
 _ESCAPE = re.compile(r"\\([0-7]{3})")
