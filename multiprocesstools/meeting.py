@@ -6,6 +6,7 @@ the other some time after it has changed the directory itself and lists it.
 """
 
 import json
+import re
 from dataclasses import dataclass
 
 from multiprocesstools.claims import identity
@@ -97,12 +98,10 @@ class Meeting:
         return f"{self.folder}/steps"
 
     def leave(self) -> None:
-        """Remove what is ours and, if nobody else is there, everything."""
+        """Remove what is ours and, if nobody else is there, everything. Whoever never answered was killed."""
         try:
-            names = self._names(self._folder)
-            others = [name for name in names if name.startswith("hello-") and self.token not in name]
-            if self._partner is not None:
-                others = [name for name in others if self._partner.token not in name]
+            names, known = self._names(self._folder), self._partner.token if self._partner else ""
+            others = [name for name in names if re.fullmatch(rf"meet-(?!{known or '!'})[0-9a-f]+-{self.token}", name)]
             if others:
                 for name in (name for name in names if self.token in name):
                     self.disk.remove_tree(f"{self._folder}/{name}")

@@ -18,7 +18,7 @@ _ROUNDS_ALONE = 4
 
 
 def locker(rounds: int = 1, *, word: str = "held", ready: bool = True) -> Program:
-    """Tries to take the lock so many times, and gives it back each time that it has it. `ready`: it is there already."""
+    """Tries to take the lock so many times, and gives it back each time. `ready`: it is there already."""
 
     def play(player: Player) -> None:
         if ready and player.number == 1:
@@ -67,9 +67,9 @@ THREE = (locker(),) * 3
 BLIND = Ways(blind=True)
 SETTINGS = [
     _of("made by two at once", BLIND, {"crash": 1}, (locker(ready=False),) * 2),
-    _of("crash", BLIND, {"crash": 1}, (locker(2),) * 2),
+    _of("crash", BLIND, {"crash": 1}, (locker(2), locker())),
     _of("lost reply", replace(BLIND, lost=True), {"lost": 1}),
-    _of("false suspicion", BLIND, {"silent": 1}, (locker(2),) * 2),
+    _of("false suspicion", BLIND, {"silent": 1}, (locker(2), locker())),
     _of("torn listings", replace(BLIND, torn=True), {"crash": 1}),
     _of("torn listings, false suspicion", replace(BLIND, torn=True), {"silent": 1}),
     _of("repeated listings", replace(BLIND, repeated=True), {"repeated": 1}),
@@ -78,6 +78,6 @@ SETTINGS = [
     _of("stubborn memory", replace(BLIND, stale=True, stubborn=True), {"crash": 1}),
     _of("errors", replace(BLIND, error=True), {"error": 1}),
     _of("full disk", replace(BLIND, full=True), {"full": 1}),
-    _of("three, crash", BLIND, {"crash": 1}, THREE),
+    _of("three", BLIND, {}, THREE),
     _of("late duplicate, false suspicion", replace(BLIND, copy=True), {"copy": 1, "silent": 1}),
 ]
