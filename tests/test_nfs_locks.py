@@ -14,6 +14,8 @@ from tests.test_nfs import Run, Work, audit_on_server
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
 LEASE_SECONDS, PATIENCE_SECONDS, PLACES = 10, 12, 3
+SKEW_SECONDS = 0.05
+"""By so much the clocks of nodes that run on one machine may differ: an overlap that is shorter proves nothing."""
 DOOMED, SURVIVORS = ("n3", "n4"), ("n1", "n2")
 
 
@@ -25,7 +27,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[NfsLab]:
 
 
 def holding(lines: list[Work]) -> dict[tuple[str, int], float]:
-    """Who is inside by the audit, and since when."""
+    """Who is inside by the audit of each, and since when."""
     inside: dict[tuple[str, int], float] = {}
     for line in lines:
         if line.what == "start":
@@ -38,7 +40,7 @@ def holding(lines: list[Work]) -> dict[tuple[str, int], float]:
 def most_inside(lines: list[Work], *, without: tuple[str, ...] = (), after: float = 0.0) -> int:
     """The most that were inside at one time, by the clock that all nodes have from this machine."""
     steps = sorted(
-        (line.wall_clock, 1 if line.what == "start" else -1)
+        (line.wall_clock + SKEW_SECONDS, 1) if line.what == "start" else (line.wall_clock - SKEW_SECONDS, -1)
         for line in lines
         if line.what in ("start", "end") and line.host not in without
     )
@@ -49,13 +51,19 @@ def most_inside(lines: list[Work], *, without: tuple[str, ...] = (), after: floa
     return most
 
 
+def most_seen(lines: list[Work], killed: float) -> int:
+    """The most names that anybody found inside with its own, without those that the killed have left."""
+    seen = [(line.wall_clock, line.what[4:].split(",")) for line in lines if line.what.startswith("saw:")]
+    return max(sum(clock <= killed or not name.startswith(DOOMED) for name in names) for clock, names in seen)
+
+
 def test_never_more_than_three_of_twelve_on_four_nodes_and_the_places_of_killed_nodes_come_back(
     lab: NfsLab, tmp_path: Path
 ) -> None:
     script, options = Path(limiter.__file__), ["--places", PLACES, "--patience", PATIENCE_SECONDS]
     loops = {node: [] for node in lab.nodes}
     for node in lab.nodes:
-        hold = 1.0 if node in DOOMED else 0.1
+        hold = 1.0 if node in DOOMED else 0.3
         for _ in range(3):
             words = [lab.python, script, SHARED / "limit", *options, "--hold", hold]
             loops[node].append(lab.start(node, list(map(str, words))))
@@ -86,8 +94,7 @@ def test_never_more_than_three_of_twelve_on_four_nodes_and_the_places_of_killed_
     before = [line for line in seen.work if line.wall_clock <= killed]
     assert most_inside(before) == PLACES
     assert most_inside(seen.work, without=DOOMED) == PLACES
-    together = [line.what[4:].split(",") for line in seen.work if line.what.startswith("saw:")]
-    assert max(map(len, together)) == PLACES, "by the names that were there at once"
+    assert most_seen(seen.work, killed) == PLACES
     tokens = sorted(path.name for path in (seen.folder / ".multiprocesstools/limits/x").iterdir())
     assert len(tokens) == 1 + PLACES and [name.endswith(".free") for name in tokens].count(True) == PLACES, tokens
     for node in DOOMED:
