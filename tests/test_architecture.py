@@ -49,7 +49,9 @@ FLOORS = [
     ["__main__"],
 ]
 MOST_LINES, MOST_BODY_LINES = 300, 40
-ONLY_HERE_PRINTING = {"cli", "cli.common", "cli.status", "cli.cleanup", "cli.retry", "cli.stop", "progress", "logs"}
+ONLY_HERE_PRINTING = {
+    "cli", "cli.common", "cli.status", "cli.cleanup", "cli.retry", "cli.stop", "cli.doctor", "progress", "logs"
+}  # fmt: skip
 ONLY_HERE_PROBING = {"claims.identity", "signals", "pacemaker"}
 
 # What `from multiprocesstools import MultiProcessHelper` must not load, because not every loop needs it.
