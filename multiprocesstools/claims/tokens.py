@@ -17,6 +17,7 @@ suspected.
 Claims of items follow another rule ("breaking a claim by renaming it gives two owners"), because their names recur.
 """
 
+import errno
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -163,6 +164,7 @@ class Purse:
         """`serial` gives a number that this instance never had before."""
         self.me, self._serial = me, serial
         self.mine: set[Token] = set()
+        self._known: set[str] = set()
 
     def take(self, directory: str, token: Token, *, idle: bool = False) -> Token | None:
         """Try to take a free token. None: somebody was faster."""
@@ -192,7 +194,7 @@ class Purse:
         """
         busy = Busy(0)
         for _ in range(_MOST_TURNS):
-            tokens = list_tokens(self.me, directory)
+            tokens = self._list(directory)
             if tokens is None:
                 set_up(self.me, directory, size)
             elif not tokens.size:  # what is being removed, by the memory of an NFS client
@@ -207,6 +209,16 @@ class Purse:
                 if len(busy.holders) == len(tokens.held) and not tokens.free:
                     return busy
         return busy
+
+    def _list(self, directory: str) -> Tokens | None:
+        """The tokens, and once whether the directory is a real one: behind a planted link lies what is not ours."""
+        tokens = list_tokens(self.me, directory)
+        if tokens is not None and directory not in self._known:
+            stamp = self.me.disk.look(directory)
+            if stamp is not None and stamp.kind == "link":
+                raise OSError(errno.ELOOP, "it is a symbolic link", directory)
+            self._known.add(directory)
+        return tokens
 
     def _take_any(self, directory: str, free: list[Token]) -> Token | None:
         """Each instance begins at another one, so that they rarely meet."""

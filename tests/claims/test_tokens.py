@@ -157,6 +157,16 @@ def test_another_size_makes_way_when_nobody_has_a_token_and_is_refused_when_some
     assert sorted(os.listdir(world.root / "limits")) == ["x"]
 
 
+def test_a_link_in_the_place_of_the_tokens_is_not_followed(world: World) -> None:
+    mine = purse(world.join())
+    mine.give_back(place(world), had(mine.try_to_take(place(world), 1)))
+    before = os.listdir(place(world))
+    os.symlink(place(world), place(world, "y"))
+    with pytest.raises(OSError, match="symbolic link"):
+        purse(world.join()).try_to_take(place(world, "y"), 1)
+    assert os.listdir(place(world)) == before
+
+
 def test_what_is_planted_among_the_tokens_is_left_alone(world: World) -> None:
     mine = purse(world.join())
     mine.give_back(place(world), had(mine.try_to_take(place(world), 1)))
