@@ -193,33 +193,36 @@ def _listing_seconds(meeting: Meeting) -> float | None:
 
 
 def _observe(meeting: Meeting, other: str, most_seconds: float) -> tuple[float | None, float, float]:
-    """For how long a name stays missing that was looked up too early, and how old stat and open are of a file that the
-    other one makes longer and longer."""
+    """For how long a name stays missing that was looked up too early, and how old stat and open are of files that the
+    other one makes longer and longer: of one each, because opening a file refreshes what stat says of it."""
     disk, clock = meeting.disk, meeting.clock
     mine, theirs = (f"{meeting.folder}/seen-{token}" for token in (meeting.token, other))
     disk.make_directory(mine)
-    disk.create(f"{mine}/beat", b"\n")
+    for name in ("opened", "looked-at"):
+        disk.create(f"{mine}/{name}", b"\n")
     meeting.together()
     disk.look(f"{theirs}/late")
-    disk.look(f"{theirs}/beat")
+    disk.look(f"{theirs}/looked-at")
     meeting.together()
     disk.create(f"{mine}/late", b"")
     meeting.together()
     began, sizes = clock.elapsed(), _Sizes()
     missing: float | None = None
-    kept = disk.keep(f"{mine}/beat")
+    kept = [disk.keep(f"{mine}/{name}") for name in ("opened", "looked-at")]
     try:
         while (waited := clock.elapsed() - began) < most_seconds:
-            kept.write(int(waited / _BEAT_SECONDS), b"\n")
+            for one in kept:
+                one.write(int(waited / _BEAT_SECONDS), b"\n")
             if missing is None and disk.look(f"{theirs}/late") is not None:
                 missing = waited
             if missing is not None and waited > min(_LEAST_SECONDS, most_seconds):
                 break
-            stamp = disk.look(f"{theirs}/beat")
-            sizes.note(waited, stamp.size if stamp else 0, len(disk.read(f"{theirs}/beat") or b""))
+            stamp = disk.look(f"{theirs}/looked-at")
+            sizes.note(waited, stamp.size if stamp else 0, len(disk.read(f"{theirs}/opened") or b""))
             clock.sleep(_BEAT_SECONDS)
     finally:
-        kept.close()
+        for one in kept:
+            one.close()
     return missing, sizes.by_stat, sizes.by_open
 
 
