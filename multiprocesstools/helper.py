@@ -24,6 +24,7 @@ from multiprocesstools.parameters import check_parameters
 from multiprocesstools.plans import Plans
 from multiprocesstools.run import Run, check_instance_name, unusable
 from multiprocesstools.settings import Settings
+from multiprocesstools.turns import TakingTurns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from multiprocesstools.until import Until
 
 
-class MultiProcessHelper(DocumentedStyle):
+class MultiProcessHelper(DocumentedStyle, TakingTurns):
     """This process as one of many that share the work of a loop through a directory.
 
     In a notebook a helper ends the former one of its name, and what a cell claims is given back when the cell ends.

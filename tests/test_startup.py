@@ -41,7 +41,7 @@ ROOMS_OF_AN_IMPORT = words("""
     claims.identity claims.instance claims.noted claims.pace claims.peers claims.posix claims.publish claims.record
     claims.slots claims.steady claims.survey claims.whole clock crew cut digest directories documented errors
     errors.base errors.misuse errors.run errors.work heart helper journal member parameters plan plans requests run
-    settings signals
+    settings signals turns
 """)
 ROOMS_OF_A_LOOP = ROOMS_OF_AN_IMPORT | words("""
     board chunks course claims.again claims.direct claims.probe failure finals hints inplace inventory items logs loop

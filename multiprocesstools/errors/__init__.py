@@ -5,6 +5,7 @@
 
 from multiprocesstools.errors.base import MisuseError, MultiProcessError, RunError, WorkError
 from multiprocesstools.errors.misuse import (
+    AlreadyHeld,
     BadArgument,
     BadName,
     DuplicateFinal,
@@ -15,12 +16,14 @@ from multiprocesstools.errors.misuse import (
     ItemNotEntered,
     LoopEnded,
     NoSources,
+    NotHeld,
     check_choice,
 )
 from multiprocesstools.errors.run import (
     ChunksDiffer,
     ClaimLost,
     FinalOfAnotherKind,
+    LimitDiffers,
     ListChanged,
     NewerFormat,
     NoResult,
@@ -36,6 +39,7 @@ from multiprocesstools.errors.work import (
     FunctionFailed,
     FunctionWroteNothing,
     ItemFailed,
+    LockTimeout,
     MarkedFailed,
     NothingWritten,
     OutOfTime,
@@ -46,6 +50,7 @@ from multiprocesstools.errors.work import (
 )
 
 __all__ = [
+    "AlreadyHeld",
     "BadArgument",
     "BadName",
     "CannotSave",
@@ -61,7 +66,9 @@ __all__ = [
     "ItemFailed",
     "ItemGivenBack",
     "ItemNotEntered",
+    "LimitDiffers",
     "ListChanged",
+    "LockTimeout",
     "LoopEnded",
     "MarkedFailed",
     "MisuseError",
@@ -69,6 +76,7 @@ __all__ = [
     "NewerFormat",
     "NoResult",
     "NoSources",
+    "NotHeld",
     "NothingWritten",
     "OutOfTime",
     "ParametersDiffer",
