@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from multiprocesstools.helper import MultiProcessHelper
     from multiprocesstools.items import Item
     from multiprocesstools.results import read_result
+    from multiprocesstools.retrying import RunTimeCounter, run_func_IO_loop
     from multiprocesstools.snapshot import Snapshot
+    from multiprocesstools.waiting import wait_until_file_exists
 
     multiprocesshelper = MultiProcessHelper
 
@@ -32,6 +34,9 @@ _ROOMS = {
     "Item": "items",
     "Snapshot": "snapshot",
     "read_result": "results",
+    "RunTimeCounter": "retrying",
+    "run_func_IO_loop": "retrying",
+    "wait_until_file_exists": "waiting",
     "MultiProcessError": "errors",
     "ClaimLost": "errors",
     "TooManyFailures": "errors",
@@ -42,10 +47,13 @@ __all__ = [
     "Item",
     "MultiProcessError",
     "MultiProcessHelper",
+    "RunTimeCounter",
     "Snapshot",
     "TooManyFailures",
     "multiprocesshelper",
     "read_result",
+    "run_func_IO_loop",
+    "wait_until_file_exists",
 ]
 
 
