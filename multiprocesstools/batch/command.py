@@ -63,7 +63,7 @@ class Commands:
         except OSError as error:
             raise NoAnswer(f"{path}: {error.strerror}") from error
         try:
-            return self._listen(process)
+            return self._listen(process)  # `stop` sees the process, or we see that nobody asks any more
         finally:
             _end(process)
             self._process = None
@@ -76,6 +76,8 @@ class Commands:
 
     def _listen(self, process: "subprocess.Popen[bytes]") -> Answer:
         end = time.monotonic() + self._seconds
+        if self._stopped:
+            raise NoAnswer("nobody asks any more")
         assert process.stdout is not None and process.stderr is not None
         said = _Said({process.stdout.fileno(): MOST_BYTES, process.stderr.fileno(): _ERROR_BYTES})
         while said.open:

@@ -2,10 +2,11 @@
 
 Guarantee: `about` never waits for a batch system (for the gone: a moment, so that nobody asks in a circle), and raises
 nothing. One instance asks one question at a time, about all owners that it waits for, and the next one half a minute
-later at the earliest; an owner of whom nothing was to be learnt comes up again after twice as long, up to five minutes.
-All instances of a run together begin about five questions a second: the first is put off by a random part of as many
-fifths of a second as there are instances, and whoever is answered first ends the attempt for all of them. Answers are
-kept by owner and job, so that a forged record says nothing of another one's owner.
+later, or five seconds if somebody has fallen silent since; an owner of whom nothing was to be learnt comes up again
+after twice as long each time, up to five minutes. All instances of a run together begin about five questions a second:
+each is put off by a random part of as many fifths of a second as there are instances, up to a minute, and whoever is
+answered first ends the attempt for all of them. Answers are kept by owner and job, so that a forged record says nothing
+of another one's owner.
 
 An owner that is provably gone needs no proof; there the question is only whether its job was interrupted. It is asked
 soon, about a job that is just ending once more every other second, and after ten seconds the attempt has simply died.
@@ -26,22 +27,24 @@ from multiprocesstools.clock import Clock
 
 SYSTEMS: Mapping[str, System] = {"slurm": slurm, "gridengine": gridengine, "pbs": pbs, "lsf": lsf}
 
-BETWEEN_SECONDS, LONGEST_SECONDS = 30.0, 300.0
+BETWEEN_SECONDS, LONGEST_SECONDS, FRESH_SECONDS = 30.0, 300.0, 5.0
 SHARE_SECONDS, SHARE_OF_GONE_SECONDS, LONGEST_SHARE_SECONDS = 0.2, 0.02, 60.0
-ENDING_SECONDS, GONE_SECONDS = 2.0, 10.0
+ENDING_SECONDS, GONE_SECONDS, GONE_GAP_SECONDS = 2.0, 10.0, 0.5
 MOST_CASES, MOST_JOBS = 1000, 200
 _RECENT_SECONDS, _MOMENT_SECONDS = 90.0, 0.2
 
 
 @dataclass(slots=True)
 class _Case:
-    """One owner that somebody has asked about: when it is due, for how long it waits then, and what is known of it.
+    """One owner that somebody has asked about, and what is known of it.
 
+    It justifies a question when it is `due` and the last question was `gap` seconds ago; then it waits for `pause`.
     `gone_at`: since when it is known to be gone. `told`: a batch system has answered since then, so nothing will come.
     """
 
     job: Job
     due: float
+    gap: float
     seen: float
     pause: float = BETWEEN_SECONDS
     gone_at: float | None = None
@@ -62,7 +65,7 @@ class Inquiry:
         self._commands = commands or Commands()
         self._lock, self._answered = threading.Lock(), threading.Event()
         self._cases: dict[tuple[str, Job], _Case] = {}
-        self._earliest, self._asking, self._counted, self._number = float("-inf"), False, float("-inf"), 1
+        self._latest, self._asking, self._counted, self._number = float("-inf"), False, float("-inf"), 1
 
     def about(self, owner: Record, gone: bool) -> Word | None:
         """See `claims.peers.Inquiry`."""
@@ -93,11 +96,11 @@ class Inquiry:
         if case is None:
             if len(self._cases) >= MOST_CASES:
                 return None
-            case = self._cases[owner, job] = _Case(job, now + self._chance() * self._share(SHARE_SECONDS), now)
+            share = self._share(SHARE_SECONDS)
+            case = self._cases[owner, job] = _Case(job, now + self._chance() * share, max(FRESH_SECONDS, share), now)
         if gone and case.gone_at is None:
             case.gone_at, case.told = now, False
-            case.due = min(case.due, now + self._chance() * self._share(SHARE_OF_GONE_SECONDS))
-            self._earliest = min(self._earliest, case.due)
+            case.due, case.gap = now + self._chance() * self._share(SHARE_OF_GONE_SECONDS), GONE_GAP_SECONDS
         case.seen = now
         return case
 
@@ -120,11 +123,10 @@ class Inquiry:
     def _ask_if_due(self) -> None:
         now = self._clock.elapsed()
         waiting = [case for case in self._cases.values() if case.word is None and now - case.seen <= _RECENT_SECONDS]
-        if self._asking or now < self._earliest or not any(case.due <= now for case in waiting):
+        if self._asking or not any(case.due <= now and now - self._latest >= case.gap for case in waiting):
             return
         asked = sorted(waiting, key=lambda case: case.due)[:MOST_JOBS]
-        self._asking = True
-        self._earliest = now + BETWEEN_SECONDS * (1 + self._chance() / 2)
+        self._asking, self._latest = True, now
         self._answered.clear()
         try:
             threading.Thread(target=self._ask, args=(asked,), name="batch system", daemon=True).start()
@@ -155,11 +157,10 @@ class Inquiry:
         for case in asked:
             word = words.get(case.job)
             if word is not None and word.coming:
-                case.due = now + ENDING_SECONDS
-                self._earliest = min(self._earliest, case.due)
+                case.due, case.gap = now + ENDING_SECONDS, ENDING_SECONDS
             elif word is not None:
                 case.word = word
             else:
                 case.told = case.gone_at is not None
-                case.due = now + case.pause * (1 + self._chance() / 2) + self._chance() * self._share(SHARE_SECONDS)
-                case.pause = min(2 * case.pause, LONGEST_SECONDS)
+                case.due = now + case.pause + self._chance() * max(case.pause / 2, self._share(SHARE_SECONDS))
+                case.pause, case.gap = min(2 * case.pause, LONGEST_SECONDS), BETWEEN_SECONDS
