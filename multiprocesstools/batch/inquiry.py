@@ -80,7 +80,7 @@ class Inquiry:
             coming = gone and not self._is_decided(case)
         if coming:
             self._answered.wait(_MOMENT_SECONDS)
-            return case.word or COMING
+            return case.word or (None if self._is_decided(case) else COMING)
         return None
 
     def close(self) -> None:

@@ -28,6 +28,9 @@ class Job:
     cluster: str
     index: str
 
+    def __str__(self) -> str:
+        return f"{self.system} {self.id}" + (f"[{self.index}]" if self.index.isdecimal() and "[" not in self.id else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
