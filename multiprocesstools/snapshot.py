@@ -29,7 +29,7 @@ _MOST_LOOKS = 3
 
 @dataclass(frozen=True, slots=True)
 class ItemStatus:
-    """One item that is not simply done or free, for how many `seconds` it is in work (None: not known), by what `job`."""
+    """One item that is not simply done or free; how many `seconds` it is in work (None: unknown), by which `job`."""
 
     item: str
     state: str
