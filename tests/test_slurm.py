@@ -17,7 +17,8 @@ from multiprocesstools.batch.command import Commands
 from multiprocesstools.claims.identity import Job
 from multiprocesstools.claims.record import decode
 from multiprocesstools.journal import read_journal
-from tests.labs.slurm import CHECKOUT, SlurmLab, require_slurm_lab
+from tests.labs.foreground import CHECKOUT
+from tests.labs.slurm import SlurmLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -45,7 +46,7 @@ with MultiProcessHelper(name, run, beat_seconds=0.5, patience_seconds=300, durab
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[SlurmLab]:
-    require_slurm_lab()
+    SlurmLab.require()
     with SlurmLab() as lab:
         yield lab
 
