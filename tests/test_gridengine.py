@@ -76,9 +76,7 @@ def test_grid_engine_ends_the_job_and_the_task_that_were_deleted_and_nothing_els
     wait_until(lambda: set(records) <= set(os.listdir(tmp_path)), lab)
     cluster = (tmp_path / records[0]).read_text()
     assert cluster.endswith("/default") and cluster == gridengine.grid_engine_cell(os.environ)
-    alone, first, second = (
-        Job("gridengine", name.partition(".")[0], cluster, name.partition(".")[2]) for name in records
-    )
+    alone, first, second = (Job("gridengine", number, cluster, task) for number, task in map(_parts, records))
     assert words(alone, first, second) == {}
     lab.run("qdel", single)
     lab.run("qdel", array, "-t", "2")
@@ -87,3 +85,8 @@ def test_grid_engine_ends_the_job_and_the_task_that_were_deleted_and_nothing_els
     assert said[alone].text.startswith(f"job {single} on cluster {cluster} ended: exit status 137, failed 100")
     assert said[second].text.startswith(f"job {array}.2 on cluster {cluster} ended:")
     assert all(word.proof and not word.interrupted for word in said.values())
+
+
+def _parts(name: str) -> tuple[str, str]:
+    number, _, task = name.partition(".")
+    return number, task
