@@ -18,14 +18,12 @@ with helper() as mph:
             say("begun")
             wait()
 """
-HEIR = """
-with helper() as mph:
-    for item in items(mph, ["x"]):
-        with item:
-            say("begun")
-            wait()
+HEIR = (
+    OWNER
+    + """
             item.path.write_text("done")
 """
+)
 CONFIG = "echo 'ClusterName             = c'"
 TIMEOUT = "echo '7|7|N/A|TIMEOUT'"
 

@@ -11,8 +11,7 @@ with a cluster: the answers in the tests were written by these sources.
 import re
 from collections.abc import Iterator, Sequence
 
-from multiprocesstools.batch.command import NoAnswer
-from multiprocesstools.batch.system import DIED, INDEX, NUMBER, Talk, Words, meanings, word
+from multiprocesstools.batch.system import DIED, Talk, Words, has_plain_numbers, meanings, name_of_cluster, word
 from multiprocesstools.claims.identity import Job
 from multiprocesstools.claims.peers import Word
 
@@ -32,26 +31,18 @@ Listed = dict[tuple[str, str], tuple[str, str]]
 """State and exit reason of a job, by its number and index ("0" for jobs without)."""
 
 
-def is_valid(job: Job) -> bool:
-    return bool(NUMBER.fullmatch(job.id) and (not job.index or INDEX.fullmatch(job.index)))
+is_valid = has_plain_numbers
 
 
 def ask(jobs: Sequence[Job], talk: Talk) -> Words:
     """See `system.System`. Asked for the number of an array, bjobs tells of all its jobs."""
-    cluster = read_cluster(talk("lsid").check())
+    cluster = name_of_cluster(_CLUSTER, talk("lsid").check())
     wanted = [job for job in jobs if job.cluster == cluster]
     if not wanted:
         return {}
     numbers = sorted({job.id for job in wanted})
     fields = "jobid jobindex stat exit_reason delimiter='|'"
     return dict(_words(wanted, cluster, read_bjobs(talk("bjobs", "-a", "-noheader", "-o", fields, *numbers).output)))
-
-
-def read_cluster(text: str) -> str:
-    """The cluster's name in the output of `lsid`. NoAnswer."""
-    if found := _CLUSTER.search(text):
-        return found[1]
-    raise NoAnswer("lsid names no cluster")
 
 
 def read_bjobs(text: str) -> Listed:

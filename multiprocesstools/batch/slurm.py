@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from multiprocesstools.batch.command import NoAnswer
-from multiprocesstools.batch.system import INDEX, NUMBER, Talk, Words, meanings, word
+from multiprocesstools.batch.system import Talk, Words, has_plain_numbers, meanings, name_of_cluster, word
 from multiprocesstools.claims.identity import Job
 from multiprocesstools.claims.peers import Word
 
@@ -34,13 +34,12 @@ Listed = dict[tuple[str, str], set[str]]
 """The states that are told of a job, by its number and array index."""
 
 
-def is_valid(job: Job) -> bool:
-    return bool(NUMBER.fullmatch(job.id) and (not job.index or INDEX.fullmatch(job.index)))
+is_valid = has_plain_numbers
 
 
 def ask(jobs: Sequence[Job], talk: Talk) -> Words:
     """See `system.System`."""
-    cluster = read_cluster(talk("scontrol", "show", "config").check())
+    cluster = name_of_cluster(_CLUSTER, talk("scontrol", "show", "config").check())
     wanted = [job for job in jobs if job.cluster == cluster]
     if not wanted:
         return {}
@@ -50,13 +49,6 @@ def ask(jobs: Sequence[Job], talk: Talk) -> Words:
     if forgotten:
         listed |= _ask_sacct(forgotten, cluster, talk)
     return dict(_words(wanted, cluster, listed))
-
-
-def read_cluster(text: str) -> str:
-    """The cluster's name in the output of `scontrol show config`. NoAnswer."""
-    if found := _CLUSTER.search(text):
-        return found[1]
-    raise NoAnswer("scontrol names no cluster")
 
 
 def read_squeue(text: str) -> Listed:

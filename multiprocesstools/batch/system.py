@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from multiprocesstools.batch.command import Answer
+from multiprocesstools.batch.command import Answer, NoAnswer
 from multiprocesstools.claims.identity import Job
 from multiprocesstools.claims.peers import COMING, Word
 
@@ -33,6 +33,18 @@ class System(Protocol):
 
     def ask(self, jobs: Sequence[Job], talk: Talk) -> Words:
         """What is known of these jobs, which are valid. NoAnswer."""
+
+
+def has_plain_numbers(job: Job) -> bool:
+    """Are its number and index, if it has one, nothing but digits?"""
+    return bool(NUMBER.fullmatch(job.id) and (not job.index or INDEX.fullmatch(job.index)))
+
+
+def name_of_cluster(pattern: re.Pattern[str], text: str) -> str:
+    """The cluster's name where a program says it. NoAnswer."""
+    if found := pattern.search(text):
+        return found[1]
+    raise NoAnswer("no cluster is named")
 
 
 def word(job: Job, cluster: str, state: str, meaning: str, *, name: str = "") -> Word:
