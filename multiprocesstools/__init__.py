@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from multiprocesstools.helper import MultiProcessHelper
     from multiprocesstools.items import Item
     from multiprocesstools.results import read_result
+    from multiprocesstools.retrying import RunTimeCounter, run_func_IO_loop
     from multiprocesstools.statuses import Snapshot
     from multiprocesstools.summary import Summary
+    from multiprocesstools.waiting import wait_until_file_exists
 
     multiprocesshelper = MultiProcessHelper
 
@@ -34,6 +36,9 @@ _ROOMS = {
     "Snapshot": "statuses",
     "Summary": "summary",
     "read_result": "results",
+    "RunTimeCounter": "retrying",
+    "run_func_IO_loop": "retrying",
+    "wait_until_file_exists": "waiting",
     "MultiProcessError": "errors",
     "ClaimLost": "errors",
     "TooManyFailures": "errors",
@@ -44,11 +49,14 @@ __all__ = [
     "Item",
     "MultiProcessError",
     "MultiProcessHelper",
+    "RunTimeCounter",
     "Snapshot",
     "Summary",
     "TooManyFailures",
     "multiprocesshelper",
     "read_result",
+    "run_func_IO_loop",
+    "wait_until_file_exists",
 ]
 
 

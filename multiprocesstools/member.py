@@ -14,7 +14,10 @@ from multiprocesstools.requests import Requests
 from multiprocesstools.run import Run, process_token
 
 if TYPE_CHECKING:
+    from multiprocesstools.batch.inquiry import Inquiry
+    from multiprocesstools.claims.peers import Word
     from multiprocesstools.claims.probe import Findings
+    from multiprocesstools.claims.record import Record
     from multiprocesstools.logs import LogFile
     from multiprocesstools.pacemaker import Pacemaker
 
@@ -33,6 +36,8 @@ class Member:
         self._run, self._say = run, say
         writes_in_place = Plans(run).writes_in_place
         self.instance: Instance = run.join(name, rules, notice=self._notice, writes_in_place=writes_in_place)
+        self.instance.peers.inquiry = self._inquire
+        self._inquiry: Inquiry | None = None
         self._findings: dict[int, Findings] = {}
         self._probing = threading.Lock()
         self._pacemaker: Pacemaker | None = None
@@ -76,6 +81,8 @@ class Member:
         """End the membership; what could not be settled is left for others to see."""
         self._heart.stop()
         self._stop_pacemaker()
+        if self._inquiry is not None:
+            self._inquiry.close()
         for duty in self.at_leave:
             duty()
         self.instance.leave()
@@ -133,6 +140,18 @@ class Member:
             return probe(self._run.disk, directory, process_token(self.instance.record.id))
         except OSError as error:
             raise RunDirectoryUnusable(directory, f"nothing can be created there ({error.strerror})") from error
+
+    def _inquire(self, owner: "Record", gone: bool) -> "Word | None":
+        """What the batch system says of an owner; see `batch`."""
+        if owner.identity.job is None:
+            return None
+        with self._probing:
+            if self._inquiry is None:
+                from multiprocesstools.batch.inquiry import Inquiry
+
+                own = self.instance.record.identity.job
+                self._inquiry = Inquiry(own, lambda: len(self._run.raw.list(self._run.instances)), self._run.clock)
+        return self._inquiry.about(owner, gone)
 
     def _tend(self) -> None:
         self.instance.tend()

@@ -12,8 +12,8 @@ from multiprocesstools.claims.survey import State
 from multiprocesstools.crew import Crew
 from multiprocesstools.errors import ItemFailed, OutOfTime, StopRequested
 from multiprocesstools.items import Fate, Item
+from multiprocesstools.retrying import pauses
 from multiprocesstools.text import printable
-from multiprocesstools.waiting import pauses
 
 
 def build_once(crew: Crew, slot: Slot, claim: Callable[[], Item | None], build: Callable[[Path], Any]) -> Path:

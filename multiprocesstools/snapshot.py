@@ -131,12 +131,11 @@ class _Look:
 
     def _note_chunk(self, directory: str, names: list[str], owner: Record, state: str) -> None:
         """Those that the owner has in work, by its journal."""
-        diary, who = self._diaries.get(owner.file_name), owner.identity
+        diary = self._diaries.get(owner.file_name)
         for name in names:
             item = self._run.relative(f"{directory}/{name}")
             if diary is not None and item in diary.open:
-                seconds = self._seconds_in_work(owner, item)
-                self._items.append(ItemStatus(item, state, 1, owner.file_name, who.host, who.pid, seconds))
+                self._items.append(_of_owner(item, state, 1, owner, self._seconds_in_work(owner, item)))
 
     def _look_at_item(self, slot: Slot, files: Files, looks: int = 1) -> None:
         if files.done:
@@ -156,10 +155,9 @@ class _Look:
             return
         self._counts[finding.state] += 1
         if finding.state is not State.DONE and finding.last is not None:
-            last = finding.last
+            last, attempt = finding.last, finding.attempt
             error, trace = last.exception or last.outcome.value, last.traceback
-            state, attempt = finding.state, finding.attempt
-            self._items.append(ItemStatus(item, state, attempt, "", last.host, last.pid, None, error, trace))
+            self._items.append(ItemStatus(item, finding.state, attempt, "", last.host, last.pid, None, error, trace))
 
     def _look_at_owner(self, slot: Slot, item: str, attempt: int, looks: int) -> None:
         data = self._read(slot.claim(attempt))
@@ -174,9 +172,8 @@ class _Look:
         if owner is None:
             self._items.append(ItemStatus(item, state, attempt, error="its owner is not known"))
             return
-        who = owner.identity
         seconds = None if gone else self._seconds_in_work(owner, item)
-        self._items.append(ItemStatus(item, state, attempt, owner.file_name, who.host, who.pid, seconds))
+        self._items.append(_of_owner(item, state, attempt, owner, seconds))
 
     def _seconds_in_work(self, owner: Record, item: str) -> float | None:
         diary = self._diaries.get(owner.file_name)
@@ -230,6 +227,11 @@ def _names(names: list[str], inodes: bool) -> Noted:
 
 def _is_seen(listing: Listing, name: str) -> bool:
     return name in listing.names or name in listing.items
+
+
+def _of_owner(item: str, state: str, attempt: int, owner: Record, seconds: float | None) -> ItemStatus:
+    who = owner.identity
+    return ItemStatus(item, state, attempt, owner.file_name, who.host, who.pid, seconds, job=str(who.job or ""))
 
 
 def _owner(data: bytes) -> Record | None:

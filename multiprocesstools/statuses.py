@@ -11,7 +11,7 @@ _HEAD = ("item", "state", "attempt", "instance", "host", "for", "error")
 
 @dataclass(frozen=True, slots=True)
 class ItemStatus:
-    """One item that is not simply done or free. `seconds`: for how long it is in work; None if that is not known."""
+    """One item that is not simply done or free; how many `seconds` it is in work (None: unknown), by which `job`."""
 
     item: str
     state: str
@@ -22,6 +22,7 @@ class ItemStatus:
     seconds: float | None = None
     error: str = ""
     traceback: str = ""
+    job: str = ""
 
     def _repr_html_(self) -> str:
         from multiprocesstools.table import lines, table

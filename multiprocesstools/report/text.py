@@ -90,7 +90,8 @@ def _running_line(item: ItemStatus) -> str:
     if not item.instance:
         return f"{printable(item.item)}: attempt {item.attempt}, {printable(item.error)}"
     since = "" if item.seconds is None else f" for {duration(item.seconds)}"
-    who = f"{printable(item.instance)} on {printable(item.host)}"
+    job = f" ({printable(item.job)})" if item.job else ""
+    who = f"{printable(item.instance)} on {printable(item.host)}{job}"
     return f"{printable(item.item)}: attempt {item.attempt}, {who}{since}"
 
 
