@@ -19,6 +19,7 @@ from multiprocesstools.claims.record import decode
 from multiprocesstools.journal import read_journal
 from tests.labs.foreground import CHECKOUT
 from tests.labs.slurm import SlurmLab
+from tests.readme import SCRIPT, block, fill
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -137,6 +138,25 @@ def test_cleanup_on_a_machine_outside_the_cluster_asks_too(lab: SlurmLab, scene:
     assert done.returncode == 0 and "1 attempt of dead owners declared over" in done.stdout, done.stdout + done.stderr
     assert scene.ended("x")["outcome"] == "interrupted"
     assert os.listdir(scene.run / ".multiprocesstools" / "instances") == []
+
+
+def test_the_array_of_the_readme_shares_the_items(lab: SlurmLab, tmp_path: Path) -> None:
+    """With fewer tasks than there."""
+    (fill(tmp_path) / "analysis.py").write_text(SCRIPT)
+    (tmp_path / "array.sh").write_text(block("#SBATCH --array"))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sbatch", "--wait", "--array=1-4", "array.sh"], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**lab.environment, "PATH": path, "PYTHONPATH": str(CHECKOUT)}, timeout=2 * SECONDS,
+    )  # fmt: skip
+    said = "".join(output.read_text() for output in tmp_path.glob("slurm-*.out"))
+    assert done.returncode == 0, done.stderr + said
+    assert said.count("of 5 in all 5 are done") == 4, said
+    results = tmp_path / "output" / "results"
+    assert sorted(os.listdir(results)) == [f"img{number}_words.csv" for number in range(5)]
+    journals = (tmp_path / "output" / "multiprocesstools_logs").glob("*.jsonl")
+    events = [event["event"] for path in journals for event in read_journal(str(path))]
+    assert (events.count("started"), events.count("done")) == (4, 5)
 
 
 def test_a_node_that_failed_is_a_suspicion_and_no_proof(lab: SlurmLab, scene: Scene, monkeypatch: Any) -> None:
