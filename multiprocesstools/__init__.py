@@ -23,15 +23,22 @@ if TYPE_CHECKING:
     from multiprocesstools.helper import MultiProcessHelper
     from multiprocesstools.items import Item
     from multiprocesstools.results import read_result
-    from multiprocesstools.snapshot import Snapshot
+    from multiprocesstools.retrying import RunTimeCounter, run_func_IO_loop
+    from multiprocesstools.statuses import Snapshot
+    from multiprocesstools.summary import Summary
+    from multiprocesstools.waiting import wait_until_file_exists
 
     multiprocesshelper = MultiProcessHelper
 
 _ROOMS = {
     "MultiProcessHelper": "helper",
     "Item": "items",
-    "Snapshot": "snapshot",
+    "Snapshot": "statuses",
+    "Summary": "summary",
     "read_result": "results",
+    "RunTimeCounter": "retrying",
+    "run_func_IO_loop": "retrying",
+    "wait_until_file_exists": "waiting",
     "MultiProcessError": "errors",
     "ClaimLost": "errors",
     "TooManyFailures": "errors",
@@ -42,10 +49,14 @@ __all__ = [
     "Item",
     "MultiProcessError",
     "MultiProcessHelper",
+    "RunTimeCounter",
     "Snapshot",
+    "Summary",
     "TooManyFailures",
     "multiprocesshelper",
     "read_result",
+    "run_func_IO_loop",
+    "wait_until_file_exists",
 ]
 
 

@@ -234,11 +234,11 @@ class Board:
 
     # -- counting
 
-    def tally(self, *, waiting: bool = False) -> Tally:
+    def tally(self, *, waiting: bool = False, paused: bool = False) -> Tally:
         states = self.states
         tally = Tally(
             len(states), states.count(DONE), states.count(FAILED), states.count(SKIPPED), self.running, self.here,
-            time.monotonic() - self._began,
+            time.monotonic() - self._began, paused=paused,
         )  # fmt: skip
         return replace(tally, waiting_for=self._hosts()) if waiting else tally
 

@@ -10,7 +10,6 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from multiprocesstools.claims import chunk as chunks
@@ -22,6 +21,7 @@ from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim, How
 from multiprocesstools.claims.identity import own_pid
 from multiprocesstools.claims.instance import Instance, Rules
+from multiprocesstools.claims.peers import Sight
 from multiprocesstools.claims.publish import discard
 from multiprocesstools.claims.slots import Files, Slot
 from multiprocesstools.claims.survey import Finding, State
@@ -31,24 +31,16 @@ from multiprocesstools.run import Run, unusable
 from multiprocesstools.signals import Guard
 
 if TYPE_CHECKING:
+    from multiprocesstools.failure import Failure
     from multiprocesstools.progress import Voice
 
 _MOST_FAILURES = 1000
 _MOST_REJOINS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One failed attempt of this instance: the final relative to the run directory, and what was raised."""
-
-    item: str
-    attempt: int
-    exception: str
-    traceback: str
+_TICK_SECONDS = 0.1
 
 
 class Crew:
-    """One helper's part in a run."""
+    """One helper's part in a run. `cut_short`: the lists of which items were left for want of time, and why."""
 
     def __init__(self, run: Run, name: str, rules: Rules, loggers: tuple[str, ...], voice: "Voice") -> None:
         self.run, self.name, self.rules = run, name, rules
@@ -56,6 +48,7 @@ class Crew:
         self._loggers, self._voice, self.say = loggers, voice, voice.say
         self._lock, self._pid = threading.RLock(), own_pid()
         self._closed = False
+        self.cut_short: dict[str, str] = {}
         self.guard = Guard(self)
         self._member = Member(run, name, rules, loggers, voice.say)
         _close_at_the_end_of_a_worker(self)
@@ -80,7 +73,20 @@ class Crew:
 
     @property
     def stop_requested(self) -> bool:
-        return self._member.stop_requested
+        return self._member.requests.stop_requested
+
+    @property
+    def paused(self) -> bool:
+        """Is this instance to begin nothing new, for as long as it is not asked to stop?"""
+        return self._member.requests.paused and not self._member.requests.stop_requested
+
+    def wait_out_pause(self) -> None:
+        """While the run is paused: wait until it goes on, or until this instance is asked to stop or gets a signal.
+
+        Not inside `guard.critical()`, where signals would wait too. HelperClosed.
+        """
+        while self.member() is self._member and self.paused and self.guard.signalled is None:
+            self.run.clock.sleep(_TICK_SECONDS)
 
     def take(
         self, slot: Slot, files: Files | None = None, *, look: bool = True, how: How = How.STAGED
@@ -141,6 +147,18 @@ class Crew:
     def assess(self, slot: Slot) -> Finding:
         """The state of an item, from fresh listings."""
         return look_twice(self.member().instance, slot)
+
+    def end_if_over(self, slot: Slot, attempt: int) -> Refusal | Sight:
+        """`claims.end_if_over`; a refusal also when that cannot be said now."""
+        instance = self.member().instance
+        if instance.hands.enter(slot):  # else this process works on it again, or owes its end
+            try:
+                return claims.end_if_over(instance, slot, attempt)
+            except OSError:
+                pass  # no room, no server: it is tried again
+            finally:
+                instance.hands.leave(slot)
+        return Refusal(Finding(State.RUNNING, attempt))
 
     # -- when a signal comes, and at the end
 
@@ -232,10 +250,11 @@ def _close_at_the_end_of_a_worker(crew: Crew) -> None:
     if process is not None and process.parent_process() is not None:
         from multiprocessing.util import Finalize
 
-        Finalize(None, _close, (weakref.ref(crew),), exitpriority=1)
+        Finalize(None, close_if_alive, (weakref.ref(crew),), exitpriority=1)
 
 
-def _close(reference: "weakref.ref[Crew]") -> None:
+def close_if_alive(reference: "weakref.ref[Crew]") -> None:
+    """At the end of the process."""
     crew = reference()
     if crew is not None:
         crew.close()
@@ -251,18 +270,3 @@ def _in_work(member: Member) -> list[Claim]:
 def _is_written_elsewhere(claim: Claim) -> bool:
     """Is another thread, which no signal reaches, writing the final in place?"""
     return claim.signed and claim.thread not in (threading.get_ident(), threading.main_thread().ident)
-
-
-def failure_of(item: str, attempt: int, error: BaseException) -> Failure:
-    """What is kept of an exception, however badly it behaves when it is printed."""
-    import traceback as tracebacks
-
-    try:
-        text = f"{type(error).__name__}: {error}"
-    except Exception as second:
-        text = f"{type(error).__name__} (which cannot be printed: {type(second).__name__})"
-    try:
-        trace = "".join(tracebacks.format_exception(error))
-    except Exception as second:
-        trace = f"{text}\n(its traceback cannot be printed: {type(second).__name__})\n"
-    return Failure(item, attempt, text, trace)

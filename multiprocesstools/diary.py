@@ -12,17 +12,19 @@ _ENDS = frozenset({"done", "failed", "dropped", "skipped", "lost"})
 
 @dataclass(slots=True)
 class Diary:
-    """`open`: item -> wall clock and elapsed clock at which it was claimed."""
+    """`open`: item -> wall clock and elapsed clock at which it was claimed. `paused`: it obeys a request to pause."""
 
     done: int = 0
     failed: int = 0
     first: float | None = None
     latest: float = 0.0
+    paused: bool = False
     open: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def add(self, event: dict[str, Any]) -> None:
         kind, item = event["event"], event.get("item")
         self.latest = event["at"]
+        self.paused = kind == "paused" or (self.paused and kind != "resumed")
         if not isinstance(item, str):
             return
         if kind == "claimed":

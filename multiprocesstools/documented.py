@@ -49,7 +49,8 @@ class DocumentedStyle:
     def create_temp_file(self, final_file_name: str, temp_file_name: str, path: str | os.PathLike[str]) -> bool:
         """Claim `final_file_name` in the directory `path` and make the placeholder `temp_file_name` beside it.
 
-        False: it is done, set aside, in other hands, or the placeholder belongs to another program.
+        False: it is done, set aside, in other hands, or the placeholder belongs to another program. While the run is
+        paused it waits.
         """
         directory = self.get_directory(path)
         check_name(final_file_name), check_name(temp_file_name)

@@ -6,6 +6,7 @@ and without a final the item is given back. Whoever swallows the exception first
 """
 
 import sys
+import threading
 from dataclasses import dataclass
 
 from multiprocesstools.claims import direct
@@ -53,6 +54,7 @@ class InPlace:
         self._crew.guard.enter()
         begun = False
         try:
+            self._crew.wait_out_pause()
             with self._crew.guard.critical():
                 begun = self._begin(slot, placeholder)
         except BaseException:
@@ -69,7 +71,9 @@ class InPlace:
         if work is None or work.member.instance.pid != own_pid():
             if placeholder in self._ended:
                 return
-            raise BadArgument("temp_file_name", placeholder, "this instance has made no such placeholder")
+            raise BadArgument(
+                "temp_file_name", placeholder, "this instance has made no such placeholder, or its cell is over"
+            )
         failed = (error := sys.exception()) is not None and error is not work.handled
         try:
             with self._crew.guard.critical():
@@ -87,6 +91,21 @@ class InPlace:
                 self._ended.add(placeholder)
                 work.member.instance.hands.leave(work.claim.slot)
                 self._crew.guard.leave()
+
+    def give_back(self) -> None:
+        """Give back what this thread has begun and not ended: the cell of a notebook is over."""
+        mine = own_pid(), threading.get_ident()
+        for placeholder, work in list(self._open.items()):
+            if (work.member.instance.pid, work.claim.thread) == mine:
+                announced = work.claim.given_up
+                try:
+                    with self._crew.guard.critical():
+                        del self._open[placeholder]
+                        self._undo(work)
+                    if not announced:
+                        self._crew.say(f"{work.claim.name!r} was given back; another instance can take it")
+                finally:
+                    self._crew.guard.leave()
 
     def _begin(self, slot: Slot, placeholder: str) -> bool:
         member = self._crew.member()

@@ -9,7 +9,6 @@ every other case it is discarded and the attempt is written down. An exception i
 
 import os
 from collections.abc import Callable
-from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -21,22 +20,13 @@ from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.identity import own_pid
 from multiprocesstools.claims.publish import GONE, MINE, Published, discard, publish, publish_draft
-from multiprocesstools.crew import Crew, failure_of
+from multiprocesstools.crew import Crew
 from multiprocesstools.errors import BadArgument, MarkedFailed, NothingWritten, RunDirectoryUnusable, UnsafeFilesystem
+from multiprocesstools.errors.work import StopRequested
+from multiprocesstools.failure import Failure, failure_of
+from multiprocesstools.fate import Fate
 from multiprocesstools.results import encode
 from multiprocesstools.text import printable
-
-
-class Fate(StrEnum):
-    """How an item ended for this instance; `nothing written` is a failure that a `break` turns into `dropped`."""
-
-    DONE = "done"
-    LOST = "lost"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    DROPPED = "dropped"
-    UNDECIDED = "nothing written"
-
 
 _DONE, _DONE_WORD = Fate.DONE, Fate.DONE.value  # every item asks, and an enumeration answers slowly
 _NOTHING = object()
@@ -48,11 +38,11 @@ Settled = Callable[["Item", Fate, BaseException | None], None]
 class Item:
     """One claimed item. Use it with `with item:`; write the output to `item.path`.
 
-    Attributes: `source`, as it was given; `index`, its place in the list (0 for a single claim), `position`, where its
-    loop has noted it; `attempt`, 1 for the first try.
+    Attributes: `source`, as given; `index`, its place in the list; `attempt`, from 1 on; `failure`, if it has failed.
     """
 
     fate: Fate | None = None
+    failure: Failure | None = None
     _path: Path | None = None
     _mark: tuple[Fate, str, bool] | None = None
     _uses_folder = False
@@ -115,8 +105,7 @@ class Item:
 
     @property
     def lost(self) -> bool:
-        """True when another instance has, or may have, taken the item over. The work may go on: if it is first, it
-        counts."""
+        """Has, or may have, another instance taken the item over? The work may go on: if it is first, it counts."""
         return self._claim.lost or (self.fate is None and self._instance.overdue())
 
     def skip(self, reason: str) -> None:
@@ -135,6 +124,8 @@ class Item:
         return f"<Item {printable(self._claim.slot.final)} attempt {self.attempt} {self.fate or 'in hand'}>"
 
     def __enter__(self) -> "Item":
+        if self._claim.given_up:
+            self._instance.hands.check(self._claim)
         return self
 
     def __exit__(
@@ -173,11 +164,12 @@ class Item:
         self._instance.notice_silence()  # the heart may not have come to it since the work let it run again
         if error is None:
             return self._publish() if self._mark is None else self._settle_mark(*self._mark)
-        if isinstance(error, Exception | SystemExit) and self._crew.guard.signalled is None:
+        interrupted = self._crew.guard.signalled is not None
+        if interrupted or isinstance(error, StopRequested) or not isinstance(error, Exception | SystemExit):
+            self._end(Fate.DROPPED, Outcome.DROPPED)
+        else:
             self._fail(error, Outcome.FAILED)
-            return isinstance(error, Exception) and self._on_error == "continue"
-        self._end(Fate.DROPPED, Outcome.DROPPED)
-        return False
+        return isinstance(error, Exception) and not interrupted and self._on_error == "continue"
 
     def _settle_mark(self, fate: Fate, reason: str, retry: bool) -> bool:
         if fate is Fate.FAILED:
@@ -267,7 +259,7 @@ class Item:
         return NothingWritten(where, self._claim.slot.name)
 
     def _fail(self, error: BaseException, outcome: Outcome) -> None:
-        failure = failure_of(self._claim.name, self.attempt, error)
+        failure = self.failure = failure_of(self._claim.name, self.attempt, error)
         self._crew.failures.append(failure)
         self._member.log.fail(f"{failure.item} failed, attempt {self.attempt}\n{failure.traceback}")
         self._end(Fate.FAILED, outcome, failure.exception, failure.traceback, error)

@@ -1,10 +1,11 @@
 """The journal of an instance: one JSON object a line, what it did and when, by its own clock.
 
-Events: started, interrupted (with the `signal`), claimed, placeholder, done, failed, dropped, skipped, taken over,
-lost, overdue, no pacemaker (with the `reason`), moved aside, litter, swept, ended. Every line has `time` (the owner's
-wall clock), `at` (seconds since it started), `event` and `host`; lines of an item also `item`, `attempt`, and at its
-end `seconds` and `rss` (highest memory so far in bytes, at most a second old). "claimed" is said of what is in work
-when the journal is written; an attempt that begins and ends between two writes has its end alone.
+Events: started, interrupted (with the `signal`), paused, resumed, claimed, placeholder, done, failed, dropped,
+skipped, taken over, lost, overdue, lock taken over and lock lost (with the `lock`), no pacemaker (with the `reason`),
+moved aside, litter, swept, ended. Every line has `time` (the owner's wall clock), `at` (seconds since it started),
+`event` and `host`; lines of an item also `item`, `attempt`, and at its end `seconds` and `rss` (highest memory so far
+in bytes, at most a second old). "claimed" is said of what is in work when the journal is written; an attempt that
+begins and ends between two writes has its end alone.
 
 Guarantee: one writer; lines are gathered and written in one call, at most one call a second, so a killed process loses
 its last second at most; a reader skips what is torn. A full disk stops the journal and never the work.
@@ -45,7 +46,7 @@ class Journal:
     """
 
     def __init__(self, path: str, instance: Instance) -> None:
-        self._descriptor = _open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        self._descriptor = open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._clock, self._pid, self._host = instance.clock, instance.pid, instance.record.identity.host
         self._started, self._tail = instance.started, f', "host": {json.dumps(self._host)}}}\n'
         self._notes: deque[_Note] = deque()
@@ -171,17 +172,29 @@ def peak_memory_bytes() -> int:
 def read_journal(path: str) -> Iterator[dict[str, Any]]:
     """The lines of a journal that may be torn, growing or foreign; what is no event is skipped."""
     try:
-        with open(path, "rb", opener=_open_regular) as file:
+        with open(path, "rb", opener=open_regular) as file:
             parts = 0  # of a line that does not end: a file of such a line, however large, is no journal
             while (line := file.readline(_LINE_LIMIT_BYTES)) and parts < _MOST_PARTS:
                 parts = parts + 1 if len(line) == _LINE_LIMIT_BYTES else 0
-                if not parts and (event := _parse(line)) is not None:
+                if not parts and (event := parse_event(line)) is not None:
                     yield event
     except OSError:
         return
 
 
-def _open_regular(path: str, flags: int) -> int:
+def latest_events(path: str, limit_bytes: int) -> Iterator[dict[str, Any]]:
+    """The events in the last `limit_bytes` of a journal."""
+    try:
+        with open(path, "rb", opener=open_regular) as file:
+            start = max(0, file.seek(0, os.SEEK_END) - limit_bytes)
+            file.seek(start)
+            lines = file.read(limit_bytes).split(b"\n")
+    except OSError:
+        return
+    yield from (event for line in lines[start > 0 :] if (event := parse_event(line)) is not None)
+
+
+def open_regular(path: str, flags: int) -> int:
     """A descriptor of a regular file; a planted link or pipe is an OSError."""
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -190,7 +203,8 @@ def _open_regular(path: str, flags: int) -> int:
     return descriptor
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def parse_event(line: bytes) -> dict[str, Any] | None:
+    """The event in a line; None for what is none."""
     try:
         event: dict[str, Any] = json.loads(line)
         known = isinstance(event["event"], str) and all(abs(event[key]) < _LATEST_SECONDS for key in ("time", "at"))

@@ -11,29 +11,34 @@ instance itself dropped, and that nobody has taken since.
 import threading
 import time
 from collections.abc import Generator, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
 
 from multiprocesstools.board import DONE, DROPPED, SETTLED, SKIPPED, TRIED
 from multiprocesstools.chunks import Chunks, Propose
-from multiprocesstools.claims.claim import Refusal, end_if_over
+from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.hands import Claim, How
 from multiprocesstools.claims.identity import own_pid
-from multiprocesstools.claims.peers import Sight
 from multiprocesstools.claims.slots import Files, Slot
-from multiprocesstools.claims.survey import Finding, State
+from multiprocesstools.claims.survey import State
+from multiprocesstools.course import Course
 from multiprocesstools.crew import Crew
-from multiprocesstools.errors import ForkedLoop, ItemNotEntered, TooManyFailures
+from multiprocesstools.errors import ForkedLoop, ItemNotEntered
+from multiprocesstools.fate import Fate, Streak
 from multiprocesstools.finals import WorkList
 from multiprocesstools.hints import Hints
-from multiprocesstools.items import Fate, Item
+from multiprocesstools.items import Item
 from multiprocesstools.options import Options
-from multiprocesstools.order import OPEN, Act
-from multiprocesstools.progress import Progress, Tally
+from multiprocesstools.order import OPEN
+from multiprocesstools.progress import Progress
 from multiprocesstools.scout import Scout
-from multiprocesstools.watch import Counting, Watch
+from multiprocesstools.watch import Watch
+
+if TYPE_CHECKING:
+    from multiprocesstools.flight import Flight
 
 _TICK_SECONDS = 0.1
 _LONGEST_POLL_SECONDS = 3.0
-_LISTING_SHARE = 20
 _DONE = Fate.DONE  # every item asks, and an enumeration answers slowly
 _STATES = {Fate.LOST: DONE, Fate.SKIPPED: SKIPPED, Fate.DROPPED: DROPPED}
 
@@ -42,22 +47,22 @@ class Loop:
     """One call of `items`."""
 
     def __init__(
-        self, crew: Crew, work: WorkList, options: Options, progress: Progress, *, hints: Hints, propose: Propose
-    ) -> None:
+        self, crew: Crew, work: WorkList, options: Options, progress: Progress, *, hints: Hints, propose: Propose,
+        course: Course, flight: "Flight | None" = None,
+    ) -> None:  # fmt: skip
         self._crew, self._work, self._options, self._progress = crew, work, options, progress
-        self._scout = Scout(crew, work, hints, order=options.order, retry_failed=options.retry_failed)
+        self._course, self._is_over = course, course.is_over
+        self._scout = Scout(crew, work, hints, options, progress.count_seconds)
         self._board = self._scout.board
         self._how = How.DRAFT if options.results else How.STAGED
         self._chunks = Chunks(crew, work, self._board, propose)
-        self._counting = Counting(progress.count_seconds)
-        self._next_count = 0.0
-        self._failures_in_row = 0
+        self._flight = flight
+        self._streak = Streak(options.stop_after)
         self._doubtful = False
-        self._last_error: BaseException | None = None
 
     # -- the way through
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Generator[Item, None, None]:
         crew, member = self._crew, self._crew.member()
         crew.guard.enter()
         if threading.current_thread() is threading.main_thread():
@@ -69,35 +74,37 @@ class Loop:
             yield from self._measure()
             yield from self._untried()
             yield from self._rest()
+            if self._flight:
+                self._flight.land_all()
             self._scout.clear_chunks()
         finally:
             if member.instance.pid == own_pid():  # not in a forked child, which has inherited the loop
                 member.at_beat.remove(self._count_at_beat)
+                if self._flight:
+                    self._flight.give_back()
                 member.journal.flush()
-                self._progress.stop(self._final_tally(), self._reason())
+                tally = self._scout.final_tally()
+                self._progress.stop(tally, self._course.close(tally.open))
                 crew.guard.leave()
 
     def _measure(self) -> Iterator[Item]:
         """Some items one by one, until it is known how large chunks should be."""
         done, began = 0, time.monotonic()
         for position in self._chunks.heads():
-            if self._is_over() or self._chunks.decide(done, time.monotonic() - began):
+            landed = done - len(self._flight or ())
+            if not self._goes_on() or self._chunks.decide(landed, time.monotonic() - began):
                 return
             done += yield from self._attempt(position, self._work.slot(position), None, look=False)
+        if self._flight:
+            self._flight.land_all()
         self._chunks.insist(done, time.monotonic() - began)
 
     def _untried(self) -> Iterator[Item]:
         """The items without any file."""
-        scout, walk = self._scout, self._scout.walk
-        while not self._is_over():
-            position = walk.next_neighbour()
+        walk = self._scout.walk
+        while self._goes_on() and (position := self._scout.seek()) is not None:
             if position < 0:
-                if (step := walk.next()) is None:
-                    return
-                if step.act is not Act.TRY:
-                    scout.inform(step)
-                    continue
-                position = step.number
+                continue
             slot = self._work.slot(position)
             if slot.chunk:
                 won = yield from self._through_chunk(position, slot)
@@ -115,9 +122,13 @@ class Loop:
             return False
         try:
             for other in span:
-                if self._board.states[other] == OPEN and not (self._is_over() or chunk.lost or chunk.given_up):
+                if self._board.states[other] == OPEN and not (self._is_held() or chunk.lost or chunk.given_up):
                     yield from self._attempt(other, self._work.slot(other), None, chunk=chunk)
+            if self._flight:
+                self._flight.land_all()
         finally:
+            if self._flight:
+                self._flight.give_back()
             self._chunks.leave(chunk, span)
         return True
 
@@ -129,7 +140,7 @@ class Loop:
         watch = Watch(sizes, self._crew.member().instance.record.id, self._crew.rules.beat_seconds)
         if self._options.wait and (seconds := watch.first_pause_seconds(left, self._scout.instances)):
             self._pause(seconds)
-        while left and not self._is_over():
+        while left and self._goes_on():
             if self._scout.shares:
                 self._scout.hear()
                 left = {number for number in left if not board.is_settled(board.folders[number])}
@@ -141,7 +152,7 @@ class Loop:
                     left.discard(number)
             if claimed_one:
                 poll = _TICK_SECONDS
-            elif left and self._options.wait:
+            elif left and (self._options.wait or self._flight):
                 self._pause(watch.pause_seconds(poll, self._scout.instances))
                 poll = min(2 * poll, max(_TICK_SECONDS, min(_LONGEST_POLL_SECONDS, self._crew.rules.beat_seconds / 4)))
 
@@ -150,13 +161,13 @@ class Loop:
         board, folder = self._board, self._board.folders[number]
         running, self._doubtful, claimed = board.running, False, False
         for position, slot, files in board.unsettled([folder]):
-            if self._is_over():
+            if self._is_held():
                 return claimed, True
             if self._is_claimable(position, slot, files):
                 claimed |= yield from self._attempt(position, slot, files)
         if self._doubtful:
             return True, True  # the next listing decides
-        if claimed or (board.running > running and self._options.wait):
+        if claimed or (board.running > running and (self._options.wait or self._flight)):
             return claimed, True
         if board.is_settled(folder):
             self._scout.tell_over(number)
@@ -174,43 +185,34 @@ class Loop:
             self._board.running += 1
             return False
         if self._board.states[index] == DROPPED:
-            self._end_if_over(index, slot, finding)
+            self._scout.end_if_over(index, slot, finding)
             return False
         return True
-
-    def _end_if_over(self, index: int, slot: Slot, finding: Finding) -> None:
-        """What this instance has dropped it does not take again; but nobody waits for a dead owner because of that."""
-        if finding.state is not State.CLAIMED:
-            return
-        instance = self._crew.member().instance
-        answer: Refusal | Sight = Refusal(Finding(State.RUNNING, finding.attempt))
-        if instance.hands.enter(slot):  # else this process works on it again, or owes its end
-            try:
-                answer = end_if_over(instance, slot, finding.attempt)
-            except OSError:
-                pass  # no room, no server: it is tried again
-            finally:
-                instance.hands.leave(slot)
-        if isinstance(answer, Refusal):
-            self._board.note_refusal(index, answer)
-            self._board.states[index] = DROPPED
 
     def _pause(self, seconds: float) -> None:
         """Wait, but not longer than until somebody on this machine dies."""
         self._crew.member().journal.flush()
-        self._progress.update(self._board.tally(waiting=True))
+        self._show(waiting=True)
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and not self._is_over() and not self._board.somebody_died():
-            self._crew.run.clock.sleep(min(_TICK_SECONDS, left))
+            if not self._flight:
+                self._crew.run.clock.sleep(min(_TICK_SECONDS, left))
+            elif self._flight.land(min(_TICK_SECONDS, left)):
+                return
 
-    def _reason(self) -> str:
-        """Why the loop has ended before everything is done."""
-        if self._crew.guard.signalled is not None:
-            return "interrupted by a signal"
-        return "stopped, as `multiprocesstools stop` asked" if self._crew.stop_requested else ""
+    def _goes_on(self) -> bool:
+        """Is the next item to be begun? Waits while the run is paused."""
+        return self._course.goes_on(self._hold)
 
-    def _is_over(self) -> bool:
-        return self._crew.stop_requested or self._crew.guard.signalled is not None
+    def _hold(self) -> None:
+        """The run is paused: what is in hand is finished all the same."""
+        if self._flight:
+            self._flight.land(0.0)
+        self._show()
+
+    def _is_held(self) -> bool:
+        """Is nothing to be begun now? What was listed is old when it goes on, and of a chunk nothing is kept."""
+        return self._crew.paused or self._is_over()
 
     # -- one item
 
@@ -235,11 +237,16 @@ class Loop:
         finally:
             if item is not None and not going_on:
                 item.give_back()
-        self._conclude(item, fresh=files is None or taken.attempt == files.last_retry + 1)
+        fresh = files is None or taken.attempt == files.last_retry + 1
+        if self._flight is not None and self._flight.keeps(item, partial(self._conclude, item, fresh=fresh)):
+            self._board.note_taken(range(index, index + 1))
+        else:
+            self._conclude(item, fresh=fresh)
         return True
 
     def _item(self, index: int, claim: Claim) -> Item:
         work, number = self._work, self._work.indices[index]
+        self._course.begin(index)
         others = work.others[number] if work.others else ()
         return Item(
             self._crew, claim, work.sources[number], number, others,
@@ -247,12 +254,12 @@ class Loop:
             settled=self._settled,
         )  # fmt: skip
 
-    def _conclude(self, item: Item, *, fresh: bool) -> None:
+    def _conclude(self, item: Item, *, fresh: bool, counts: bool = True) -> None:
         """The loop asks for the next item: what became of this one?"""
         if self._crew.latest_member.instance.pid != own_pid():
             raise ForkedLoop(str(item.final))
         if item.fate is _DONE:
-            self._failures_in_row = 0
+            self._streak.length = 0 if counts else self._streak.length
             return
         error = item.decide(going_on=not self._is_over())
         if item.fate is None:
@@ -260,7 +267,9 @@ class Loop:
             raise ItemNotEntered(str(item.final))
         if error is not None and self._options.on_error == "raise":
             raise error
-        self._count_failures(item.fate, fresh)
+        if counts:
+            last = self._crew.failures[-1] if self._crew.failures else None
+            self._streak.note(item.fate, last, counts=fresh or not self._board.here)
 
     def _settled(self, item: Item, fate: Fate, error: BaseException | None) -> None:
         if fate is _DONE:
@@ -268,44 +277,20 @@ class Loop:
             self._board.here += 1
         else:
             self._board.states[item.position] = _STATES.get(fate, TRIED)
-            if fate is Fate.FAILED:
-                self._last_error = error
-                failure = self._crew.failures[-1]
-                self._crew.say(f"{failure.item} failed (attempt {item.attempt}): {failure.exception.splitlines()[0]}")
+        self._course.end(item.position, whole=fate is _DONE or fate is Fate.LOST)
+        if fate is Fate.FAILED:
+            self._streak.last_error = error
+            failure = item.failure or self._crew.failures[-1]
+            self._crew.say(f"{failure.item} failed (attempt {item.attempt}): {failure.exception.splitlines()[0]}")
         if self._progress.is_due():
-            self._count()
-            self._progress.update(self._board.tally())
-
-    def _count_failures(self, fate: Fate, fresh: bool) -> None:
-        """Count failures in a row. Repeated tries come last and in a bunch, so after a success they say nothing."""
-        if fate in (Fate.DONE, Fate.SKIPPED):
-            self._failures_in_row = 0
-        elif fate is Fate.FAILED and (fresh or not self._board.here):
-            self._failures_in_row += 1
-        limit = self._options.stop_after
-        if limit is not None and self._failures_in_row >= limit:
-            raise TooManyFailures(self._failures_in_row, self._crew.failures[-1].exception) from self._last_error
+            self._scout.count()
+            self._show()
 
     # -- counting
 
     def _count_at_beat(self) -> None:
-        self._count()
-        self._progress.update(self._board.tally())
+        self._scout.count()
+        self._show()
 
-    def _count(self, *, now: bool = False) -> None:
-        """Count what the other machines have done; seldom enough to cost the server next to nothing."""
-        began = time.monotonic()
-        if self._progress.count_seconds == float("inf") or (began < self._next_count and not now):
-            return
-        instance, raw = self._crew.latest_member.instance, self._crew.run.raw
-        for folder in self._counting.choose(self._board.open_folders(), self._scout.instances):
-            self._board.learn(folder, instance.listing(folder.path, raw, self._board.names(folder)))
-        spent = time.monotonic() - began
-        self._next_count = time.monotonic() + max(self._progress.count_seconds, 50 * spent)
-
-    def _final_tally(self) -> Tally:
-        try:
-            self._count(now=True)
-        except OSError:
-            pass  # the directory is gone or unreachable, which the error that ends the loop says
-        return self._board.tally()
+    def _show(self, *, waiting: bool = False) -> None:
+        self._progress.update(self._board.tally(waiting=waiting, paused=self._crew.paused))

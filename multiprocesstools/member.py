@@ -10,10 +10,14 @@ from multiprocesstools.errors import RunDirectoryUnusable
 from multiprocesstools.heart import Heart
 from multiprocesstools.journal import Journal
 from multiprocesstools.plans import Plans
+from multiprocesstools.requests import Requests
 from multiprocesstools.run import Run, process_token
 
 if TYPE_CHECKING:
+    from multiprocesstools.batch.inquiry import Inquiry
+    from multiprocesstools.claims.peers import Word
     from multiprocesstools.claims.probe import Findings
+    from multiprocesstools.claims.record import Record
     from multiprocesstools.logs import LogFile
     from multiprocesstools.pacemaker import Pacemaker
 
@@ -22,6 +26,7 @@ _WARNINGS = {
     "overdue": "no sign of life could be written for a while, so others may take over {item}",
     "moved aside": "{item} had been left half written; it was moved aside to a .partial- file",
 }
+_PAUSED = "paused: nothing new is begun until `multiprocesstools resume` (or `stop`); signs of life go on"
 
 
 class Member:
@@ -31,6 +36,8 @@ class Member:
         self._run, self._say = run, say
         writes_in_place = Plans(run).writes_in_place
         self.instance: Instance = run.join(name, rules, notice=self._notice, writes_in_place=writes_in_place)
+        self.instance.peers.inquiry = self._inquire
+        self._inquiry: Inquiry | None = None
         self._findings: dict[int, Findings] = {}
         self._probing = threading.Lock()
         self._pacemaker: Pacemaker | None = None
@@ -42,8 +49,7 @@ class Member:
         except OSError:
             self.instance.leave()
             raise
-        self._old_stop = run.stop_token(self._home)
-        self.stop_requested = False
+        self.requests = Requests(run, self._home)
         self.at_beat: list[Callable[[], None]] = []
         self.at_leave: list[Callable[[], None]] = []
         self.journal.add("started", pid=own.identity.pid, name=own.name, number=own.number, id=own.id)
@@ -62,7 +68,7 @@ class Member:
             raise RunDirectoryUnusable(directory, "it is not there any more")
         with self._probing:
             if stamp.device not in self._findings:
-                self._findings[stamp.device] = self._probe(directory)
+                self._findings[stamp.device] = self._probe(directory, stamp.device)
             findings = self._findings[stamp.device]
         refuse_without_links(findings, directory, own.rules.publish)
         if not findings.identity:
@@ -75,6 +81,8 @@ class Member:
         """End the membership; what could not be settled is left for others to see."""
         self._heart.stop()
         self._stop_pacemaker()
+        if self._inquiry is not None:
+            self._inquiry.close()
         for duty in self.at_leave:
             duty()
         self.instance.leave()
@@ -85,7 +93,9 @@ class Member:
 
     def succeed(self, other: "Member") -> None:
         """Carry on for an earlier membership of this helper: what it knew of stop requests and filesystems."""
-        self._old_stop, self.stop_requested = other._old_stop, other.stop_requested
+        self.requests.succeed(other.requests)
+        if self.requests.paused:
+            self.journal.add("paused")
         self.instance.copies |= other.instance.copies
         if other.instance.pid == self.instance.pid:
             self.at_beat = other.at_beat
@@ -122,23 +132,43 @@ class Member:
             self.log.warn(text)
             self._say(text)
 
-    def _probe(self, directory: str) -> "Findings":
-        from multiprocesstools.claims.probe import probe
+    def _probe(self, directory: str, device: int) -> "Findings":
+        from multiprocesstools.claims.probe import mount_of, probe, read_mounts, refuse_object_store
 
+        refuse_object_store(mount_of(read_mounts(), directory, device), directory)
         try:
             return probe(self._run.disk, directory, process_token(self.instance.record.id))
         except OSError as error:
             raise RunDirectoryUnusable(directory, f"nothing can be created there ({error.strerror})") from error
 
+    def _inquire(self, owner: "Record", gone: bool) -> "Word | None":
+        """What the batch system says of an owner; see `batch`."""
+        if owner.identity.job is None:
+            return None
+        with self._probing:
+            if self._inquiry is None:
+                from multiprocesstools.batch.inquiry import Inquiry
+
+                own = self.instance.record.identity.job
+                self._inquiry = Inquiry(own, lambda: len(self._run.raw.list(self._run.instances)), self._run.clock)
+        return self._inquiry.about(owner, gone)
+
     def _tend(self) -> None:
         self.instance.tend()
         self._see_to_the_pace()
         self.journal.flush()
-        token = self._run.stop_token(self._home)
-        if token is not None and token != self._old_stop:
-            self.stop_requested = True
+        self._hear()
         for duty in self.at_beat:
             duty()
+
+    def _hear(self) -> None:
+        """What is asked for through the directory; a pause is noted where it is obeyed."""
+        before = self.requests.paused
+        self.requests.look()
+        if self.requests.paused != before:
+            self.journal.add("paused" if self.requests.paused else "resumed")
+            self.journal.flush()
+            self._say(_PAUSED if self.requests.paused else "resumed")
 
     def _notice(self, event: str, slot: Slot | None = None, attempt: int = 0, **facts: Any) -> None:
         """What the claims room says, for the journal, the log and the person."""

@@ -10,16 +10,20 @@ from typing import Any
 from multiprocesstools.claims.slots import Slot
 from multiprocesstools.claims.survey import State
 from multiprocesstools.crew import Crew
-from multiprocesstools.errors import ItemFailed, StopRequested
-from multiprocesstools.items import Fate, Item
+from multiprocesstools.errors import ItemFailed, OutOfTime, StopRequested
+from multiprocesstools.fate import Fate
+from multiprocesstools.items import Item
+from multiprocesstools.retrying import pauses
 from multiprocesstools.text import printable
-from multiprocesstools.waiting import pauses
 
 
 def build_once(crew: Crew, slot: Slot, claim: Callable[[], Item | None], build: Callable[[Path], Any]) -> Path:
-    """Have `build(path)` write the final of `slot`, here or elsewhere. ItemFailed, StopRequested."""
+    """Have `build(path)` write the final of `slot`, here or elsewhere. ItemFailed, StopRequested, OutOfTime.
+
+    A paused instance does not build, but it sees what others have built.
+    """
     for _ in pauses(crew.run.clock, min(2.0, crew.rules.beat_seconds / 4)):
-        item = None if crew.stop_requested else claim()
+        item = None if crew.stop_requested or crew.cut_short or crew.paused else claim()
         if item is not None:
             with item:
                 build(item.path)
@@ -29,6 +33,8 @@ def build_once(crew: Crew, slot: Slot, claim: Callable[[], Item | None], build: 
             break
         if crew.stop_requested:
             raise StopRequested(crew.run.relative(slot.final))
+        if crew.cut_short:
+            raise OutOfTime(crew.run.relative(slot.final), next(iter(crew.cut_short.values())))
     return Path(slot.final)
 
 

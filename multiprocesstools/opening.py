@@ -4,10 +4,11 @@ Guarantee: whatever is wrong with the sources, the template or the list is said 
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from multiprocesstools.course import Course
 from multiprocesstools.crew import Crew
 from multiprocesstools.cut import Cut, head_of
 from multiprocesstools.directories import Directories
@@ -25,28 +26,50 @@ from multiprocesstools.plans import Plans
 from multiprocesstools.progress import Listener, Voice, choose
 from multiprocesstools.text import shown
 
+if TYPE_CHECKING:
+    from multiprocesstools.flight import Flight
+    from multiprocesstools.summary import Account
+    from multiprocesstools.until import Limit
+
 
 def open_loop(
     crew: Crew, directories: Directories, plans: Plans, voice: Voice, *, options: Options, sources: Iterable[Any],
     final: Final | Sequence[Final], directory: str | os.PathLike[str] | None, progress: bool | Listener | None,
-) -> Iterator[Item]:  # fmt: skip
-    """The iterator of `items`. NoSources, BadName, BadArgument, DuplicateFinal, ListChanged, ChunksDiffer."""
+    admit: Callable[[WorkList], None] = lambda work: None, account: "Account | None" = None,
+    flight: "Flight | None" = None,
+) -> Generator[Item, None, None]:  # fmt: skip
+    """The iterator of `items`. NoSources, BadName, BadArgument, DuplicateFinal, ListChanged, ChunksDiffer.
+
+    For `map`: `admit` may refuse the list, `account` is told how it goes on, `flight` has several items in hand.
+    """
     crew.member()
     folder = directories.resolve(directory)
     work = work_list(sources, final, folder).resolved()
     if options.results and work.others:
         raise BadArgument("results", True, "it is for one file per item, and `final` is a list of templates")
+    admit(work)
+    limit = _limit(crew, options, work)
     plan = _record(crew, plans, options, work, final=final, folder=folder)
     work.cut = plans.cut(plan)
     directories.chunked.clear()
     for path in work.directories():
         directories.make_ready(path)
     show = choose(progress, voice, crew.name, shown(crew.run.directory))
+    show = show if account is None else account.show(show)
     hints = Hints(crew.run, plan.key)
     if len(work.folders) >= FEW_FOLDERS:
         member = crew.member()
         member.at_leave.append(lambda: hints.leave(member.instance.record.file_name))
-    return iter(Loop(crew, work, options, show, hints=hints, propose=partial(plans.propose, plan)))
+    course, propose = Course(crew, plan.key, limit), partial(plans.propose, plan)
+    return iter(Loop(crew, work, options, show, hints=hints, propose=propose, course=course, flight=flight))
+
+
+def _limit(crew: Crew, options: Options, work: WorkList) -> "Limit | None":
+    if options.until is None:
+        return None
+    from multiprocesstools.until import limit_of
+
+    return limit_of(options.until, crew.run, work.directories())
 
 
 def _record(

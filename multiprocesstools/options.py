@@ -1,6 +1,7 @@
 """What a loop is asked to do, checked."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from multiprocesstools.cut import check_chunk
 from multiprocesstools.errors import BadArgument, check_choice
@@ -17,6 +18,7 @@ class Options:
     stop_after: int | None = 10
     chunk: int | str = 1
     results: bool = False
+    until: Any = None  # see `until`
 
     def __post_init__(self) -> None:
         check_choice("order", self.order, ("spread", "given"))

@@ -1,4 +1,4 @@
-"""What a loop says while it runs: one bar for the whole run in a terminal, a line now and then in a batch job's log.
+"""What a loop says while it runs: one bar for the whole run in a terminal or a notebook, or a line now and then.
 
 The only room beside `cli` that writes to the terminal (to stderr, so that a script's own output stays clean). What is
 counted is the run, on all machines; what this instance did is said at the end.
@@ -17,6 +17,8 @@ from multiprocesstools.text import count, duration, printable
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
+    from multiprocesstools.notebook import Place
+
 LINE_SECONDS = 60.0
 _COUNT_SECONDS = 2.0
 
@@ -24,7 +26,8 @@ _COUNT_SECONDS = 2.0
 @dataclass(frozen=True, slots=True)
 class Tally:
     """The items of one loop, on all machines, as far as this instance knows. `here` were done by this instance;
-    `waiting_for` names the hosts that still work while there is nothing left to claim."""
+    `waiting_for` names the hosts that still work while there is nothing left to claim; `paused`: nothing new is begun
+    until `multiprocesstools resume`."""
 
     total: int
     done: int = 0
@@ -34,6 +37,7 @@ class Tally:
     here: int = 0
     seconds: float = 0.0
     waiting_for: tuple[str, ...] = ()
+    paused: bool = False
 
     @property
     def open(self) -> int:
@@ -127,7 +131,7 @@ class Lines(Progress):
 
     def start(self, tally: Tally) -> None:
         self._first, self._latest = tally, time.monotonic()
-        self._voice.say(f"{self._name}: {opening(tally, self._directory)}")
+        self._put(tally, opening(tally, self._directory))
 
     def is_due(self) -> bool:
         return time.monotonic() - self._latest >= self.interval_seconds
@@ -135,10 +139,13 @@ class Lines(Progress):
     def update(self, tally: Tally) -> None:
         if self.is_due():
             self._latest = time.monotonic()
-            self._voice.say(f"{self._name}: {self._middle(tally)}")
+            self._put(tally, self._middle(tally))
 
     def stop(self, tally: Tally, reason: str = "") -> None:
-        self._voice.say(f"{self._name}: {reason + ': ' if reason else ''}{closing(tally, self._directory)}")
+        self._put(tally, f"{reason + ': ' if reason else ''}{closing(tally, self._directory)}")
+
+    def _put(self, tally: Tally, text: str) -> None:
+        self._voice.say(f"{self._name}: {text}")
 
     def _middle(self, tally: Tally) -> str:
         text = f"{tally.done:,} of {tally.total:,} done"
@@ -179,14 +186,39 @@ class Bar(Lines):
         super().stop(tally, reason)
 
 
+class CellBar(Lines):
+    """A bar and what would be the latest line, in one place of a notebook that changes; the saved notebook has it once.
+
+    Not the bar of rich, which needs ipywidgets there and is missing in a notebook that is opened later.
+    """
+
+    interval_seconds, count_seconds = 0.2, _COUNT_SECONDS
+
+    def __init__(self, place: "Place", voice: Voice, name: str, directory: str) -> None:
+        super().__init__(voice, name, directory)
+        self._place = place
+
+    def update(self, tally: Tally) -> None:
+        self._latest = time.monotonic()
+        self._put(tally, self._middle(tally))
+
+    def _put(self, tally: Tally, text: str) -> None:
+        from multiprocesstools.table import bar
+
+        line = printable(f"{self._name}: {text}")
+        self._place.show(line, bar(tally.total - tally.open, tally.total, line))
+
+
 def choose(progress: bool | Listener | None, voice: Voice, name: str, directory: str) -> Progress:
-    """None: a bar in a terminal, lines elsewhere. True: the same. False: silence. A function is called with tallies."""
+    """None or True: a bar in a terminal or a notebook, lines elsewhere. False: silence. A function gets tallies."""
     if progress is False:
         return Progress()
     if callable(progress):
         return Told(progress)
     if threading.current_thread() is not threading.main_thread():
         return Progress()
+    if (place := _place()) is not None:
+        return CellBar(place, voice, name, directory)
     return Bar(voice, name, directory) if not voice.has_bar and _is_in_front() else Lines(voice, name, directory)
 
 
@@ -210,12 +242,23 @@ def closing(tally: Tally, directory: str) -> str:
 
 
 def waiting(tally: Tally) -> str:
+    if tally.paused:
+        return "paused: `multiprocesstools resume` goes on"
     return f"waiting for {', '.join(map(printable, tally.waiting_for))}" if tally.waiting_for else ""
 
 
 def _note(tally: Tally) -> str:
     failed = f"{tally.failed:,} failed" if tally.failed else ""
     return "; ".join(filter(None, (failed, waiting(tally))))
+
+
+def _place() -> "Place | None":
+    """Where a notebook shows a bar, if this is one."""
+    if "IPython" not in sys.modules:
+        return None
+    from multiprocesstools.notebook import place
+
+    return place()
 
 
 def _is_in_front() -> bool:

@@ -1,24 +1,22 @@
-"""The run directory: where everything of a run lies, the settings all instances share, stop, and who takes part.
+"""The run directory: where everything of a run lies, and who takes part.
 
-    <run>/.multiprocesstools/run-<r>.json          settings; the highest r counts
+    <run>/.multiprocesstools/run-<r>.json          settings that all instances share (`settings`)
     <run>/.multiprocesstools/instances/<name>-<n>  records
     <run>/.multiprocesstools/plans/                what the loops work on (`plans`)
-    <run>/.multiprocesstools/stop                  a token; obeyed by those that did not find it when they started
+    <run>/.multiprocesstools/stop, pause           what all instances are asked for (`requests`)
     <run>/multiprocesstools_logs/<name>-<n>.log, .jsonl
 
-Guarantee: settings never change while another instance lives or may live, and a number n is never given twice.
+Guarantee: a number n is never given twice.
 """
 
-import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from multiprocesstools.claims import identity
 from multiprocesstools.claims.disk import Disk
-from multiprocesstools.claims.held import Held
 from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.instance import Instance, Notice, Rules, ignore_notice
 from multiprocesstools.claims.posix import PosixDisk
@@ -28,36 +26,14 @@ from multiprocesstools.claims.steady import SteadyDisk
 from multiprocesstools.claims.whole import create_whole, replace_whole
 from multiprocesstools.clock import Clock, SystemClock
 from multiprocesstools.digest import sha256
-from multiprocesstools.errors import BadArgument, BadName, NewerFormat, RunDirectoryUnusable, SettingsDiffer
+from multiprocesstools.errors import BadArgument, BadName, RunDirectoryUnusable
+from multiprocesstools.settings import Settings, SettingsFiles
 
-FORMAT = 1
 HOME = ".multiprocesstools"
 LOGS = "multiprocesstools_logs"
-_SETTINGS = re.compile(r"run-([1-9][0-9]*)\.json")
 _ID = "[0-9a-f]{32}"
 _PRIVATE = rf"\.mpt-{_ID}-(?P<place>{_ID})-(?P<pid>[0-9]{{1,9}})-(?P<start>[0-9]{{1,20}})-[a-z0-9]+\.ended"
-_FEWEST_BEATS = 5
-_LEAST_SECONDS, _MOST_SECONDS = 0.001, 1e9  # 1e9: about 30 years; the system refuses to wait for more than 292
 _PASSING_PATIENCE_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What all instances of a run agree on."""
-
-    beat_seconds: float = 20.0
-    patience_seconds: float = 300.0
-    max_attempts: int = 3
-
-    def __post_init__(self) -> None:
-        for name, value in (("beat_seconds", self.beat_seconds), ("patience_seconds", self.patience_seconds)):
-            if not isinstance(value, int | float) or not _LEAST_SECONDS <= value <= _MOST_SECONDS:
-                raise BadArgument(name, value, "it must be a number of seconds, at least 0.001 and at most 1e9")
-        if not self.patience_seconds >= _FEWEST_BEATS * self.beat_seconds:
-            reason = f"it must be at least {_FEWEST_BEATS} beats of {self.beat_seconds:g} s, or the living look dead"
-            raise BadArgument("patience_seconds", self.patience_seconds, reason)
-        if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
-            raise BadArgument("max_attempts", self.max_attempts, "it must be a whole number, at least 1")
 
 
 class Run:
@@ -109,27 +85,28 @@ class Run:
 
     def settings(self) -> Settings | None:
         """The settings in force, or None. NewerFormat if they cannot be understood."""
-        return self._latest_settings(self._settings_numbers())
+        return self._settings.latest()
 
     def check(self, given: dict[str, Any]) -> None:
-        """BadArgument if settings make no sense, with those of the run if there is one. Nothing is made."""
+        """BadArgument if settings make no sense, with those of the run if there is one; ParametersDiffer. Nothing is
+        made."""
         self._refuse_links()
-        recorded = self.settings() if os.path.isdir(self.home) else None
-        replace(recorded or Settings(), **given)
+        self._settings.check(given, self.settings() if os.path.isdir(self.home) else None)
 
     def agree(self, given: dict[str, Any]) -> Settings:
-        """The settings of the run, those in `given` being asked for. SettingsDiffer while others may be at work."""
-        while True:
-            numbers = self._settings_numbers()
-            recorded = self._latest_settings(numbers)
-            wanted = replace(recorded or Settings(), **given)
-            if wanted == recorded:
-                return recorded
-            if recorded and (others := self.possibly_alive()):
-                before = asdict(recorded)
-                raise SettingsDiffer(given, {name: before[name] for name in given}, others)
-            data = json.dumps({"format": FORMAT, **asdict(wanted), "parameters": None}, indent=1) + "\n"
-            self.create(f"{self.home}/run-{max(numbers, default=0) + 1}.json", data.encode())
+        """The settings of the run, those in `given` being asked for. SettingsDiffer while others may be at work;
+        ParametersDiffer."""
+        return self._settings.agree(given)
+
+    @property
+    def _settings(self) -> SettingsFiles:
+        return SettingsFiles(
+            self.disk, self.home, create=self.create, others=self.possibly_alive, is_begun=self._has_plans
+        )  # fmt: skip
+
+    def _has_plans(self) -> bool:
+        """Has anybody begun to claim anything?"""
+        return any(entry.name.endswith(".json") for entry in self.disk.list(self.plans))
 
     def possibly_alive(self) -> list[str]:
         """The instances that are not proved to be gone."""
@@ -148,27 +125,6 @@ class Run:
             return decode(self.disk.read(path) or b"")
         except (OSError, Unreadable):
             return None
-
-    def _settings_numbers(self) -> list[int]:
-        names = [entry.name for entry in self.disk.list(self.home)]
-        return [int(match[1]) for name in names if (match := _SETTINGS.fullmatch(name))]
-
-    def _latest_settings(self, numbers: list[int]) -> Settings | None:
-        """Those with the highest number. An empty file says nothing: without links a crash may have left it so."""
-        found = (self._read_settings(f"{self.home}/run-{number}.json") for number in sorted(numbers, reverse=True))
-        return next((settings for settings in found if settings is not None), None)
-
-    def _read_settings(self, path: str) -> Settings | None:
-        try:
-            data = self.disk.read(path)
-            if data == b"":
-                return None
-            line = json.loads(data or b"")
-            if line["format"] != FORMAT:
-                raise NewerFormat(path, f"its format is {line['format']!r}, known is {FORMAT}")
-            return Settings(float(line["beat_seconds"]), float(line["patience_seconds"]), line["max_attempts"])
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError, OSError) as error:
-            raise NewerFormat(path, f"it is no settings file ({error})") from error
 
     # -- instances
 
@@ -207,24 +163,6 @@ class Run:
                 return number
             except FileExistsError:
                 continue
-
-    # -- stop
-
-    def stop_token(self, home: Held | None = None) -> str | None:
-        """The token of the latest request to stop; learnt from a listing, which an NFS client cannot have cached.
-
-        Whoever asks again and again holds the `home` of the run open.
-        """
-        if not any(entry.name == "stop" for entry in (home.list() if home else self.raw.list(self.home))):
-            return None
-        try:
-            return (self.raw.read(f"{self.home}/stop") or b"").decode("ascii", "replace").strip() or None
-        except OSError:
-            return None
-
-    def request_stop(self) -> None:
-        """Ask all instances that take part now to end after the item in hand."""
-        self.replace(f"{self.home}/stop", new_id().encode())
 
     # -- paths and files
 

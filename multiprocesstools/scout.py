@@ -7,9 +7,10 @@ outputs while an instance runs.
 import time
 from collections.abc import Callable
 
-from multiprocesstools.board import SETTLED, Board
+from multiprocesstools.board import DROPPED, SETTLED, Board
 from multiprocesstools.claims.again import try_again
 from multiprocesstools.claims.assess import assess
+from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.noted import Noted
 from multiprocesstools.claims.publish import clear
 from multiprocesstools.claims.slots import Files, Listing, Slot
@@ -17,8 +18,11 @@ from multiprocesstools.claims.survey import Finding, State
 from multiprocesstools.crew import Crew
 from multiprocesstools.finals import Folder, WorkList
 from multiprocesstools.hints import Hints, not_over
+from multiprocesstools.options import Options
 from multiprocesstools.order import FEW_FOLDERS, Act, Step, Walk, lists_all_at_start, place_of
+from multiprocesstools.progress import Tally
 from multiprocesstools.run import unusable
+from multiprocesstools.watch import Counting
 
 _LISTING_SHARE, _SHORTEST_SECONDS = 20, 0.2
 
@@ -26,8 +30,9 @@ _LISTING_SHARE, _SHORTEST_SECONDS = 20, 0.2
 class Scout:
     """The knowledge of one loop (`board`), its way through the items (`walk`), and how both are kept up to date."""
 
-    def __init__(self, crew: Crew, work: WorkList, hints: Hints, *, order: str, retry_failed: bool) -> None:
-        self._crew, self._work, self._hints, self._retry_failed = crew, work, hints, retry_failed
+    def __init__(self, crew: Crew, work: WorkList, hints: Hints, options: Options, count_seconds: float) -> None:
+        order = options.order
+        self._crew, self._work, self._hints, self._retry_failed = crew, work, hints, options.retry_failed
         self.board = Board(work, self._list, self._assess, crew.rules.beat_seconds)
         self.shares = len(work.folders) >= FEW_FOLDERS
         self.instances = 1
@@ -37,6 +42,7 @@ class Scout:
         self.walk = Walk(
             self.board.states, spans, order, own.id, positions, start=place_of(own.number), shares=self.shares
         )
+        self._counting, self._count_seconds, self._next_count = Counting(count_seconds), count_seconds, 0.0
         self._next_listing: dict[int, float] = {}
 
     def survey(self) -> None:
@@ -80,7 +86,18 @@ class Scout:
         except OSError as error:
             raise unusable(directory, error) from error
 
-    def inform(self, step: Step) -> None:
+    def seek(self) -> int | None:
+        """The position of the item that is to be tried next; -1 after a step that tries none; None: nothing is open."""
+        if (position := self.walk.next_neighbour()) >= 0:
+            return position
+        if (step := self.walk.next()) is None:
+            return None
+        if step.act is Act.TRY:
+            return step.number
+        self._inform(step)
+        return -1
+
+    def _inform(self, step: Step) -> None:
         """Do a step of the walk that tries no item."""
         if step.act is Act.LIST:
             self._learn(step.number)
@@ -120,6 +137,34 @@ class Scout:
         if self._retry_failed:
             heard.over.clear()  # something there may be set aside
         self.board.hear(heard)
+
+    def count(self, *, now: bool = False) -> None:
+        """Count what the other machines have done; seldom enough to cost the server next to nothing."""
+        began = time.monotonic()
+        if self._count_seconds == float("inf") or (began < self._next_count and not now):
+            return
+        instance, raw = self._crew.latest_member.instance, self._crew.run.raw
+        for folder in self._counting.choose(self.board.open_folders(), self.instances):
+            self.board.learn(folder, instance.listing(folder.path, raw, self.board.names(folder)))
+        spent = time.monotonic() - began
+        self._next_count = time.monotonic() + max(self._count_seconds, 50 * spent)
+
+    def final_tally(self) -> Tally:
+        """Count for the last time."""
+        try:
+            self.count(now=True)
+        except OSError:
+            pass  # the directory is gone or unreachable, which the error that ends the loop says
+        return self.board.tally()
+
+    def end_if_over(self, index: int, slot: Slot, finding: Finding) -> None:
+        """What this instance has dropped it does not take again; but nobody waits for a dead owner because of that."""
+        if finding.state is not State.CLAIMED:
+            return
+        answer = self._crew.end_if_over(slot, finding.attempt)
+        if isinstance(answer, Refusal):
+            self.board.note_refusal(index, answer)
+            self.board.states[index] = DROPPED
 
     def _list(self, directory: str, names: Callable[[bool], Noted]) -> Listing:
         try:

@@ -7,14 +7,13 @@ journal, in the owner's clock.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any
 
 from multiprocesstools.claims import ended as ended_files
 from multiprocesstools.claims import identity
 from multiprocesstools.claims.disk import ABSENT
 from multiprocesstools.claims.ended import Ended, Outcome
+from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.noted import Marks, Names, Noted, Shown
 from multiprocesstools.claims.record import LIMIT_BYTES, Record, Unreadable, decode
 from multiprocesstools.claims.slots import Files, Listing, Slot, is_chunk, read_listing, read_settled
@@ -22,68 +21,11 @@ from multiprocesstools.claims.survey import State, decide, needed_attempts
 from multiprocesstools.diary import Diary
 from multiprocesstools.journal import read_journal
 from multiprocesstools.plans import Plans
-from multiprocesstools.run import Run, Settings
+from multiprocesstools.run import Run
+from multiprocesstools.settings import Settings
+from multiprocesstools.statuses import InstanceStatus, ItemStatus, Snapshot
 
 _MOST_LOOKS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class ItemStatus:
-    """One item that is not simply done or free. `seconds`: for how long it is in work; None if that is not known."""
-
-    item: str
-    state: str
-    attempt: int
-    instance: str = ""
-    host: str = ""
-    pid: int = 0
-    seconds: float | None = None
-    error: str = ""
-    traceback: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceStatus:
-    """One instance with a record: `gone` if its process is proved gone, else it lives or nothing is known."""
-
-    name: str
-    host: str
-    pid: int
-    gone: bool
-    done: int
-    failed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A run at one moment. `rate` is items per second of the instances that take part now; `eta_seconds` follows."""
-
-    directory: str
-    total: int
-    done: int
-    failed: int
-    skipped: int
-    running: int
-    stale: int
-    free: int
-    rate: float
-    eta_seconds: float | None
-    items: list[ItemStatus] = field(default_factory=list)
-    instances: list[InstanceStatus] = field(default_factory=list)
-    partials: list[str] = field(default_factory=list)
-
-    def of(self, *states: str) -> list[ItemStatus]:
-        return [item for item in self.items if item.state in states]
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def __str__(self) -> str:
-        parts = [f"{self.done:,} of {self.total:,} done"]
-        parts += [
-            f"{n:,} {what}" for what in ("failed", "skipped", "running", "stale", "free") if (n := getattr(self, what))
-        ]
-        return ", ".join(parts)
 
 
 def take_snapshot(run: Run) -> Snapshot:
@@ -114,7 +56,8 @@ class _Look:
             noted = (lambda inodes: Names()) if directory in self._open else partial(_names, names)
             self._look_at(self._listing(directory, noted), names)
         counts, total = self._counts, sum(self._counts.values())
-        rate = sum(diary.rate for name, diary in self._diaries.items() if self._gone.get(name) is False)
+        at_work = (diary for name, diary in self._diaries.items() if self._gone.get(name) is False)
+        rate = sum(diary.rate for diary in at_work if not diary.paused)
         unfinished = counts[State.FREE] + counts[State.STALE] + counts[State.RUNNING]
         return Snapshot(
             self._run.directory, total, counts[State.DONE], counts[State.FAILED], counts[State.SKIPPED],
@@ -188,12 +131,11 @@ class _Look:
 
     def _note_chunk(self, directory: str, names: list[str], owner: Record, state: str) -> None:
         """Those that the owner has in work, by its journal."""
-        diary, who = self._diaries.get(owner.file_name), owner.identity
+        diary = self._diaries.get(owner.file_name)
         for name in names:
             item = self._run.relative(f"{directory}/{name}")
             if diary is not None and item in diary.open:
-                seconds = self._seconds_in_work(owner, item)
-                self._items.append(ItemStatus(item, state, 1, owner.file_name, who.host, who.pid, seconds))
+                self._items.append(_of_owner(item, state, 1, owner, self._seconds_in_work(owner, item)))
 
     def _look_at_item(self, slot: Slot, files: Files, looks: int = 1) -> None:
         if files.done:
@@ -213,10 +155,9 @@ class _Look:
             return
         self._counts[finding.state] += 1
         if finding.state is not State.DONE and finding.last is not None:
-            last = finding.last
+            last, attempt = finding.last, finding.attempt
             error, trace = last.exception or last.outcome.value, last.traceback
-            state, attempt = finding.state, finding.attempt
-            self._items.append(ItemStatus(item, state, attempt, "", last.host, last.pid, None, error, trace))
+            self._items.append(ItemStatus(item, finding.state, attempt, "", last.host, last.pid, None, error, trace))
 
     def _look_at_owner(self, slot: Slot, item: str, attempt: int, looks: int) -> None:
         data = self._read(slot.claim(attempt))
@@ -231,9 +172,8 @@ class _Look:
         if owner is None:
             self._items.append(ItemStatus(item, state, attempt, error="its owner is not known"))
             return
-        who = owner.identity
         seconds = None if gone else self._seconds_in_work(owner, item)
-        self._items.append(ItemStatus(item, state, attempt, owner.file_name, who.host, who.pid, seconds))
+        self._items.append(_of_owner(item, state, attempt, owner, seconds))
 
     def _seconds_in_work(self, owner: Record, item: str) -> float | None:
         diary = self._diaries.get(owner.file_name)
@@ -274,12 +214,11 @@ class _Look:
         return found
 
     def _instances(self) -> list[InstanceStatus]:
-        found = []
-        for name, record in sorted(self._records.items()):
-            diary = self._diaries.get(name, Diary())
-            who = record.identity
-            found.append(InstanceStatus(name, who.host, who.pid, self._gone[name], diary.done, diary.failed))
-        return found
+        return [self._instance(name, record.identity) for name, record in sorted(self._records.items())]
+
+    def _instance(self, name: str, who: Identity) -> InstanceStatus:
+        diary = self._diaries.get(name, Diary())
+        return InstanceStatus(name, who.host, who.pid, self._gone[name], diary.done, diary.failed, diary.paused)
 
 
 def _names(names: list[str], inodes: bool) -> Noted:
@@ -288,6 +227,11 @@ def _names(names: list[str], inodes: bool) -> Noted:
 
 def _is_seen(listing: Listing, name: str) -> bool:
     return name in listing.names or name in listing.items
+
+
+def _of_owner(item: str, state: str, attempt: int, owner: Record, seconds: float | None) -> ItemStatus:
+    who = owner.identity
+    return ItemStatus(item, state, attempt, owner.file_name, who.host, who.pid, seconds, job=str(who.job or ""))
 
 
 def _owner(data: bytes) -> Record | None:

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ PACKAGE = Path(__file__).parent.parent / "multiprocesstools"
 FLOORS = [
     ["errors.base"],
     ["errors.misuse", "errors.run", "errors.work"],
-    ["errors", "clock", "text", "digest"],
+    ["errors", "clock", "text", "digest", "notebook"],
+    ["table"],
+    ["statuses"],
     ["claims.held"],
     ["claims.disk"],
     ["claims.noted"],
@@ -21,36 +24,60 @@ FLOORS = [
     ["claims.record", "claims.survey", "claims.hands", "claims.probe", "claims.again", "claims.pace"],
     ["claims.peers"],
     ["claims.instance"],
-    ["claims.publish", "claims.assess", "claims.bind"],
+    ["claims.publish", "claims.assess", "claims.bind", "claims.tokens"],
     ["claims.claim"],
     ["claims.direct", "claims.chunk"],
     ["claims.sweep"],
-    ["run", "journal", "logs", "naming", "results", "cut"],
-    ["options"],
-    ["finals"],
+    ["parameters"],
+    ["settings"],
+    ["run", "journal", "logs", "naming", "results", "saving", "cut", "diagnosis"],
+    ["options", "failure", "doctor", "meeting"],
+    ["call", "fate"],
+    ["finals", "second_opinion"],
     ["inventory"],
     ["plan"],
     ["agreement"],
-    ["plans", "heart", "progress", "signals", "waiting", "pulse", "diary"],
-    ["pacemaker"],
-    ["member", "snapshot", "hints", "order"],
-    ["crew", "retry", "sweeper", "watch"],
-    ["items", "inplace"],
+    ["retrying"],
+    ["batch.command"],
+    ["batch.system"],
+    ["batch.slurm", "batch.gridengine", "batch.pbs", "batch.lsf"],
+    ["batch.inquiry"],
+    ["requests", "plans", "heart", "progress", "signals", "waiting", "pulse", "diary"],
+    ["pacemaker", "until"],
+    ["archive", "lookup", "onlooker", "member", "snapshot", "hints", "order"],
+    ["explain", "crew", "retry", "sweeper", "watch"],
+    ["executors"],
+    ["items", "inplace", "course", "holds"],
+    ["flight", "summary"],
     ["board"],
     ["scout", "chunks"],
-    ["loop", "once"],
+    ["loop", "once", "locks"],
+    ["turns"],
     ["directories"],
-    ["opening", "documented"],
+    ["opening", "documented", "mapping", "cells"],
     ["helper"],
-    ["report.text"],
+    ["report.text", "report.doctor"],
+    ["report.explanation"],
     ["cli.common"],
-    ["cli.status", "cli.cleanup", "cli.retry", "cli.stop"],
+    [
+        "cli.status",
+        "cli.cleanup",
+        "cli.retry",
+        "cli.stop",
+        "cli.pause",
+        "cli.resume",
+        "cli.explain",
+        "cli.logs",
+        "cli.doctor",
+    ],
     ["cli"],
     ["__main__"],
 ]
 MOST_LINES, MOST_BODY_LINES = 300, 40
-ONLY_HERE_PRINTING = {"cli", "cli.common", "cli.status", "cli.cleanup", "cli.retry", "cli.stop", "progress", "logs"}
+ONLY_HERE_PRINTING = {name for floor in FLOORS for name in floor if name.startswith("cli")} | {"progress", "logs"}
 ONLY_HERE_PROBING = {"claims.identity", "signals", "pacemaker"}
+ONLY_HERE_STARTING = {"batch.command", "pacemaker"}
+ONLY_HERE_BATCH_SYSTEMS = {"member"}
 
 # What `from multiprocesstools import MultiProcessHelper` must not load, because not every loop needs it.
 HEAVY = ["click", "rich", "numpy", "pandas", "multiprocessing", "asyncio", "http", "email.message", "unittest"]
@@ -59,12 +86,17 @@ MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-ROOMS = {name: path for name, path in MODULES.items() if name not in ("__init__", "claims", "report")}
+ROOMS = {name: path for name, path in MODULES.items() if name not in ("__init__", "batch", "claims", "report")}
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 
 
+@cache
 def trees() -> dict[str, ast.Module]:
     return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in ROOMS.items()}
+
+
+def calls_of(tree: ast.Module) -> set[str]:
+    return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
 
 
 def imported(tree: ast.Module) -> set[str]:
@@ -125,6 +157,16 @@ def test_only_the_command_and_the_progress_print(name: str) -> None:
 def test_only_identity_probes_processes(name: str) -> None:
     calls = {ast.unparse(node.func) for node in ast.walk(trees()[name]) if isinstance(node, ast.Call)}
     assert "os.kill" not in calls or name in ONLY_HERE_PROBING
+
+
+def test_programs_are_started_in_two_rooms() -> None:
+    starting = {"subprocess.Popen", "subprocess.run", "subprocess.call", "subprocess.check_output", "os.system"}
+    assert {name for name, tree in trees().items() if calls_of(tree) & starting} == ONLY_HERE_STARTING
+
+
+def test_only_a_member_asks_batch_systems_and_the_claims_know_none() -> None:
+    askers = {name for name, tree in trees().items() if any(used.startswith("batch.") for used in imported(tree))}
+    assert {name for name in askers if not name.startswith("batch.")} == ONLY_HERE_BATCH_SYSTEMS
 
 
 def test_every_module_begins_with_what_it_is() -> None:

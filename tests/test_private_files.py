@@ -10,7 +10,8 @@ import pytest
 
 from multiprocesstools import MultiProcessHelper
 from multiprocesstools.plans import Plans
-from multiprocesstools.run import Run, Settings, private_owner, process_token
+from multiprocesstools.run import Run, private_owner, process_token
+from multiprocesstools.settings import Settings
 from multiprocesstools.sweeper import clean_up, preview
 from tests.test_plans import inventory, items_of
 
@@ -84,12 +85,11 @@ def test_settings_that_another_process_makes_at_the_same_moment_count(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever has made settings looks again: those with the highest number are the ones that everybody finds."""
-    real = Run.create
+    real, turns = Run.create, iter((True,))
 
     def create(self: Run, path: str, data: bytes) -> bool:
-        monkeypatch.undo()
         made = real(self, path, data)
-        return Run(run.directory).agree({"max_attempts": 9}).max_attempts == 9 and made
+        return (not next(turns, False) or Run(run.directory).agree({"max_attempts": 9}).max_attempts == 9) and made
 
     monkeypatch.setattr(Run, "create", create)
     assert run.agree({"max_attempts": 7}).max_attempts == 7

@@ -22,6 +22,11 @@ def assess(me: Instance, slot: Slot, files: Files) -> Finding:
 
 def look_twice(me: Instance, slot: Slot) -> Finding:
     """The state of the item by fresh listings, and by two of them where one is not enough."""
+    return look_closely(me, slot)[1]
+
+
+def look_closely(me: Instance, slot: Slot) -> tuple[Files, Finding]:
+    """The same, with the names that say so."""
     files = me.look(slot)
     finding = assess(me, slot, files)
     while is_doubtful(finding, files):
@@ -29,7 +34,7 @@ def look_twice(me: Instance, slot: Slot) -> Finding:
         finding = assess(me, slot, files)
         if finding == before:
             break
-    return finding
+    return files, finding
 
 
 def is_doubtful(finding: Finding, files: Files) -> bool:

@@ -20,11 +20,9 @@ from multiprocesstools.claims.bind import Expelled, create_claim
 from multiprocesstools.claims.disk import Stamp
 from multiprocesstools.claims.ended import Ended, Outcome
 from multiprocesstools.claims.hands import Claim, How
-from multiprocesstools.claims.identity import rebooted
 from multiprocesstools.claims.instance import Instance
 from multiprocesstools.claims.peers import Sight, Verdict
 from multiprocesstools.claims.publish import clear, move_aside
-from multiprocesstools.claims.record import Record
 from multiprocesstools.claims.slots import Files, Slot
 from multiprocesstools.claims.survey import Finding, State
 from multiprocesstools.errors import FinalOfAnotherKind, MultiProcessError
@@ -143,21 +141,21 @@ def _next_attempt(me: Instance, slot: Slot, files: Files) -> int | Refusal | Sig
 
 def end_if_over(me: Instance, slot: Slot, attempt: int) -> Refusal | Sight:
     """Declare an attempt over if its owner is gone or silent. A refusal: it is running. A sight: look again."""
-    holder, verdict = _judge(me, slot, attempt)
+    holder, verdict = judge_owner(me, slot, attempt)
     left = me.hands.has_left(holder, attempt)
     if left is not None and (verdict.sight is Sight.MINE or verdict.owner is None):
         me.write_ended(holder, attempt, left)
         return Sight.MINE
     if me.hands.works_on(holder, attempt):
         return Refusal(Finding(State.RUNNING, attempt), verdict)
-    if verdict.sight is Sight.ALIVE:
+    if verdict.sight is Sight.ALIVE or verdict.can_wait:
         return Refusal(Finding(State.RUNNING, attempt), verdict)
     if verdict.sight is not Sight.VANISHED:
         declare_over(me, slot, attempt, verdict)
     return verdict.sight
 
 
-def _judge(me: Instance, slot: Slot, attempt: int) -> tuple[Slot, Verdict]:
+def judge_owner(me: Instance, slot: Slot, attempt: int) -> tuple[Slot, Verdict]:
     """The owner of an attempt, and whose claim says so: the item's own, from before it belonged to a chunk, or that."""
     verdict, holder = me.peers.judge_claim(slot.claim(attempt)), slot.holder(attempt)
     if holder is slot or verdict.sight is not Sight.VANISHED:
@@ -173,27 +171,10 @@ def declare_over(me: Instance, slot: Slot, attempt: int, verdict: Verdict) -> No
     if verdict.sight is Sight.MINE:
         me.write_ended(slot, attempt, me.ended(Outcome.DROPPED, exception="left without a word"))
         return
-    outcome = _outcome_of(verdict) if slot.holder(attempt) is slot else Outcome.DROPPED
-    if me.write_ended(slot, attempt, me.ended(outcome, exception=_words(verdict))):
-        me.notice("taken over", slot, attempt, owner=verdict.owner, sight=verdict.sight.value)
-
-
-def _outcome_of(verdict: Verdict) -> Outcome:
-    restarted = verdict.sight is Sight.SILENT and verdict.owner is not None and rebooted(verdict.owner.identity)
-    return Outcome.INTERRUPTED if restarted else Outcome.DIED
-
-
-def _words(verdict: Verdict) -> str:
-    who = _name(verdict.owner)
-    if verdict.sight is Sight.GONE:
-        return f"{who} ended without a word (killed, or out of memory?)"
-    return f"{who} gave no sign of life for {verdict.silent_seconds:.0f} s"
-
-
-def _name(owner: Record | None) -> str:
-    if owner is None:
-        return "an unknown owner"
-    return f"{owner.file_name} (process {owner.identity.pid} on {owner.identity.host})"
+    outcome = verdict.outcome if slot.holder(attempt) is slot else Outcome.DROPPED
+    if me.write_ended(slot, attempt, me.ended(outcome, exception=verdict.reason)):
+        said = {"word": verdict.word.text} if verdict.word else {}
+        me.notice("taken over", slot, attempt, owner=verdict.owner, sight=verdict.sight.value, **said)
 
 
 # -- step 2: look again, under the claim

@@ -14,6 +14,7 @@ from multiprocesstools.claims.disk import Disk, Draft
 from multiprocesstools.claims.ended import Ended
 from multiprocesstools.claims.slots import Slot
 from multiprocesstools.clock import Clock
+from multiprocesstools.errors import ItemGivenBack
 
 
 class How(Enum):
@@ -129,6 +130,11 @@ class Hands:
         with self._lock:
             claim = self._entered.get(slot)
             return claim is not None and claim.attempt == attempt and slot not in self._owed
+
+    def check(self, claim: Claim) -> None:
+        """ItemGivenBack if somebody else may have been given what is about to be worked on."""
+        if not self.works_on(claim.slot, claim.attempt):
+            raise ItemGivenBack(claim.name)
 
     def owed(self) -> list[tuple[Claim, Ended]]:
         with self._lock:

@@ -7,14 +7,14 @@ Source: proc_pid_stat(5), kill(2), pid_namespaces(7).
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
 JOB_VARIABLES = {
     "slurm": ("SLURM_JOB_ID", "SLURM_CLUSTER_NAME", "SLURM_ARRAY_TASK_ID"),
     "pbs": ("PBS_JOBID", "PBS_SERVER", "PBS_ARRAY_INDEX"),
-    "lsf": ("LSB_JOBID", "LSF_CLUSTER_NAME", "LSB_JOBINDEX"),
+    "lsf": ("LSB_JOBID", "LSB_EXEC_CLUSTER", "LSB_JOBINDEX"),
     "gridengine": ("JOB_ID", "SGE_CELL", "SGE_TASK_ID"),
 }
 
@@ -27,6 +27,9 @@ class Job:
     id: str
     cluster: str
     index: str
+
+    def __str__(self) -> str:
+        return f"{self.system} {self.id}" + (f"[{self.index}]" if self.index.isdecimal() and "[" not in self.id else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +93,28 @@ def rebooted(other: Identity) -> bool:
     return bool(machine and boot and other.boot) and other.machine == machine and other.boot != boot
 
 
-def current_job(environment: "os._Environ[str] | dict[str, str]") -> Job | None:
+Environment = Mapping[str, str]
+
+
+def current_job(environment: Environment) -> Job | None:
+    """The batch job whose end is the end of this process.
+
+    Slurm's `salloc` gives its number also to a shell on the login node, which Slurm does not end with the job: only
+    what slurmd has started (SLURMD_NODENAME) is of the job.
+    """
     for system, (identifier, cluster, index) in JOB_VARIABLES.items():
-        if value := environment.get(identifier):
-            return Job(system, value, environment.get(cluster, ""), environment.get(index, ""))
+        value = environment.get(identifier)
+        if value and (system != "slurm" or environment.get("SLURMD_NODENAME")):
+            where = grid_engine_cell(environment) if system == "gridengine" else environment.get(cluster, "")
+            return Job(system, value, where, environment.get(index, ""))
     return None
+
+
+def grid_engine_cell(environment: Environment) -> str:
+    """The cluster by its master and cell, "host/cell", since nearly every cell is called "default"; "" if unknown."""
+    root, cell = environment.get("SGE_ROOT", ""), environment.get("SGE_CELL") or "default"
+    master = _first_line(f"{root}/{cell}/common/act_qmaster") if os.path.isabs(root) else ""
+    return f"{master}/{cell}" if master else ""
 
 
 def _runs(pid: int, start: int) -> bool:

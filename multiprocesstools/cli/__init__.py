@@ -9,6 +9,11 @@ import sys
 import click
 
 from multiprocesstools.cli.cleanup import cleanup
+from multiprocesstools.cli.doctor import doctor
+from multiprocesstools.cli.explain import explain
+from multiprocesstools.cli.logs import logs
+from multiprocesstools.cli.pause import pause
+from multiprocesstools.cli.resume import resume
 from multiprocesstools.cli.retry import retry
 from multiprocesstools.cli.status import status
 from multiprocesstools.cli.stop import stop
@@ -24,7 +29,7 @@ def commands() -> None:
     """Look at, clean up and steer a run that is shared by many machines through its directory."""
 
 
-for _command in (status, cleanup, retry, stop):
+for _command in (status, cleanup, retry, stop, pause, resume, explain, logs, doctor):
     commands.add_command(_command)
 
 

@@ -5,8 +5,11 @@ from typing import Any
 
 import click
 
+from multiprocesstools.requests import request
 from multiprocesstools.run import Run
-from multiprocesstools.snapshot import Snapshot
+from multiprocesstools.settings import Settings
+from multiprocesstools.statuses import Snapshot
+from multiprocesstools.text import printable
 
 ALL_DONE, FAILED_ITEMS, UNFINISHED = 0, 1, 3
 
@@ -21,6 +24,20 @@ def open_run(directory: str) -> Run:
 
 def print_json(data: dict[str, Any]) -> None:
     click.echo(json.dumps(data, indent=2))
+
+
+def ask_all(run: Run, kind: str) -> bool:
+    """Ask all instances to stop or to pause, and say whom. False: there is nobody."""
+    there = run.possibly_alive()
+    if not there:
+        click.echo(f"no instance is at work: nothing to {kind}")
+        return False
+    request(run, kind)
+    beat_seconds = (run.settings() or Settings()).beat_seconds
+    click.echo(f"asked to {kind} at the next beat (every {beat_seconds:g} s), after the item in hand:")
+    for name in there:
+        click.echo(f"  {printable(name)}")
+    return True
 
 
 def exit_code(snapshot: Snapshot) -> int:

@@ -2,9 +2,8 @@
 
 import click
 
-from multiprocesstools.cli.common import ALL_DONE, directory_argument, open_run
-from multiprocesstools.run import Settings
-from multiprocesstools.text import printable
+from multiprocesstools.cli.common import ALL_DONE, ask_all, directory_argument, open_run
+from multiprocesstools.requests import STOP
 
 
 @click.command()
@@ -15,14 +14,5 @@ def stop(directory: str) -> int:
     Every instance of the run in DIR that takes part now ends at its next beat, after the item in hand. Instances that
     are started later work as usual.
     """
-    run = open_run(directory)
-    there = run.possibly_alive()
-    if not there:
-        click.echo("no instance is at work: nothing to stop")
-        return ALL_DONE
-    run.request_stop()
-    beat_seconds = (run.settings() or Settings()).beat_seconds
-    click.echo(f"asked to stop at the next beat (every {beat_seconds:g} s), after the item in hand:")
-    for name in there:
-        click.echo(f"  {printable(name)}")
+    ask_all(open_run(directory), STOP)
     return ALL_DONE

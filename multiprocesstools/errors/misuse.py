@@ -63,7 +63,10 @@ class HelperClosed(MisuseError):
         self.name = name
 
     def __str__(self) -> str:
-        return f"the helper {self.name!r} was cleaned up and cannot be used any more: make a new MultiProcessHelper"
+        return (
+            f"the helper {self.name!r} was cleaned up, or built again in this notebook, and cannot be used any more: "
+            "make a new MultiProcessHelper"
+        )
 
 
 class ItemNotEntered(MisuseError):
@@ -80,6 +83,30 @@ class ItemNotEntered(MisuseError):
         )
 
 
+class ItemGivenBack(MisuseError):
+    """An item was entered that this instance does not have any more."""
+
+    def __init__(self, final: str) -> None:
+        super().__init__(final)
+        self.final = final
+
+    def __str__(self) -> str:
+        return (
+            f"the item {self.final!r} was given back before its `with` block began: its helper has ended, or the "
+            "notebook cell that claimed it. Claim it again, and write `with item:` in the same cell"
+        )
+
+
+class LoopEnded(MisuseError):
+    """A loop was continued in another cell of a notebook than the one that began it."""
+
+    def __str__(self) -> str:
+        return (
+            "this loop ended with the notebook cell that began it, so that an idle notebook keeps no item from others; "
+            "call items(...) again, it goes on where the loop was left"
+        )
+
+
 class ForkedLoop(MisuseError):
     """A forked child went on with the loop of its parent."""
 
@@ -92,3 +119,39 @@ class ForkedLoop(MisuseError):
             f"this loop was begun by the parent process, which still works on {self.final!r}; a forked child must end, "
             "or begin a loop of its own (then it takes part as an instance of its own)"
         )
+
+
+class ExecutorUnusable(MisuseError, RuntimeError):
+    """An executor that takes no work: it was shut down, or is broken."""
+
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(reason, advice)
+        self.reason, self.advice = reason, advice
+
+    def __str__(self) -> str:
+        return f"the executor cannot be used: {self.reason}; {self.advice}"
+
+
+class AlreadyHeld(MisuseError, RuntimeError):
+    """A thread asked for a lock that it has; it would wait for itself for ever."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"this thread holds {self.name} already and would wait for itself for ever; leave its `with` block first, "
+            "or give the inner one another name"
+        )
+
+
+class NotHeld(MisuseError, RuntimeError):
+    """A thread released a lock that it does not have."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"this thread does not hold {self.name}, so it cannot release it"

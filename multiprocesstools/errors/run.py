@@ -1,8 +1,12 @@
 """The run directory, or what other instances wrote there, does not allow what was asked."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from multiprocesstools.errors.base import RunError
+
+Change = tuple[str, str, Any, Any]
+_MOST_CHANGES, _LONGEST_VALUE = 20, 200
 
 
 class RunDirectoryUnusable(RunError):
@@ -53,6 +57,38 @@ class SettingsDiffer(RunError):
         )
 
 
+class ParametersDiffer(RunError):
+    """The run was made with other parameters. `changes` are (place, "added" | "removed" | "changed", recorded, given).
+
+    Also for a run that was begun without any: its results say nothing of the parameters that are given now.
+    """
+
+    def __init__(self, directory: str, changes: Sequence[Change], proposal: str, none: bool) -> None:
+        super().__init__(directory, changes, proposal, none)
+        self.directory, self.changes, self.proposal, self.none = directory, changes, proposal, none
+
+    def __str__(self) -> str:
+        shown = [_change(*change) for change in self.changes[:_MOST_CHANGES]]
+        more = len(self.changes) - len(shown)
+        listed = "".join(f"\n  {line}" for line in shown) + (f"\n  ... and {more} more" if more else "")
+        begun = "was begun without parameters" if self.none else "was made with other parameters"
+        return (
+            f"the run in {self.directory!r} {begun} (recorded -> given):{listed}\n"
+            "Old results would be mixed with new ones: start in a new directory, like "
+            f"{self.proposal!r}, or give what was recorded (or nothing)"
+        )
+
+
+def _change(place: str, kind: str, recorded: Any, given: Any) -> str:
+    words = {"added": f"not there -> {_short(given)}", "removed": f"{_short(recorded)} -> not there"}
+    return f"{place}: {words.get(kind, f'{_short(recorded)} -> {_short(given)}')}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
+
+
 class ListChanged(RunError):
     """A template with {index} needs a list that does not change."""
 
@@ -85,15 +121,22 @@ class ChunksDiffer(RunError):
 
 
 class UnknownItem(RunError, LookupError):
-    """No item of that name in this run."""
+    """No item of that name in this run; `what` is said of those that were looked at."""
 
-    def __init__(self, name: str, nearest: list[str]) -> None:
-        super().__init__(name, nearest)
-        self.name, self.nearest = name, nearest
+    def __init__(self, name: str, nearest: list[str], what: str = "is known") -> None:
+        super().__init__(name, nearest, what)
+        self.name, self.nearest, self.what = name, nearest, what
 
     def __str__(self) -> str:
         nearest = f"; nearest: {', '.join(self.nearest)}" if self.nearest else ""
-        return f"no item {self.name!r} of this run was set aside{nearest}"
+        return f"no item {self.name!r} of this run {self.what}{nearest}"
+
+
+class SeveralItems(UnknownItem):
+    """A name that several items have, in different directories; `nearest` are some of them."""
+
+    def __str__(self) -> str:
+        return f"several items are called {self.name!r}; which one: {', '.join(self.nearest)}?"
 
 
 class FinalOfAnotherKind(RunError):
@@ -127,3 +170,17 @@ class NoResult(RunError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.path!r} is no result of items(..., results=True): {self.reason}"
+
+
+class LimitDiffers(RunError):
+    """A limit of that name has another size, and somebody is using it."""
+
+    def __init__(self, name: str, given: int, recorded: int, holders: list[str]) -> None:
+        super().__init__(name, given, recorded, holders)
+        self.name, self.given, self.recorded, self.holders = name, given, recorded, holders
+
+    def __str__(self) -> str:
+        return (
+            f"limit({self.name!r}, {self.given}): this run has limit({self.name!r}, {self.recorded}), which is in use "
+            f"by {'; '.join(self.holders)}. Use the same number everywhere, another name, or wait until nobody has it"
+        )

@@ -17,6 +17,78 @@ class NothingWritten(WorkError):
         )
 
 
+class FunctionWroteNothing(NothingWritten):
+    """A function of `map` came back without having written the path that it was given."""
+
+    def __init__(self, path: str, final: str, returned: str = "", beside: tuple[str, ...] = ()) -> None:
+        super().__init__(path, final)
+        self.args = (path, final, returned, beside)
+        self.returned, self.beside = returned, beside
+
+    def __str__(self) -> str:
+        text = f"the function came back and has not written the path that it was given, which becomes {self.final!r}"
+        if self.beside:
+            names = ", ".join(map(repr, self.beside))
+            return f"{text}; it wrote {names} instead (removed): let the final have the suffix that is added"
+        if self.returned:
+            text += (
+                f"; it returned a value of type {self.returned}, which is saved for a function(source) of one parameter"
+            )
+        return f"{text}; write to exactly that path"
+
+
+class CannotSave(WorkError, TypeError):
+    """A function of `map` returned what cannot be written in the format of the final."""
+
+    def __init__(self, final: str, kind: str, suffix: str, advice: str) -> None:
+        super().__init__(final, kind, suffix, advice)
+        self.final, self.kind, self.suffix, self.advice = final, kind, suffix, advice
+
+    def __str__(self) -> str:
+        return f"{self.final!r}: a value of type {self.kind} cannot be saved as {self.suffix}: {self.advice}"
+
+
+class FunctionFailed(WorkError):
+    """The function of a `map` raised in a worker what cannot be sent from there, or would be mistaken for a broken
+    pool: its words and its traceback."""
+
+    def __init__(self, words: str, traceback: str) -> None:
+        super().__init__(words, traceback)
+        self.words, self.traceback = words, traceback
+        self.add_note(traceback)  # where it is printed with its own
+
+    def __str__(self) -> str:
+        return self.words
+
+
+class WorkerDied(WorkError):
+    """A worker of an executor ended without a word while it, or another one, had the item."""
+
+    def __init__(self, held: int) -> None:
+        super().__init__(held)
+        self.held = held
+
+    def __str__(self) -> str:
+        others = "" if self.held == 1 else f" or one of the {self.held - 1} others that were in work"
+        return f"a worker of the executor was killed (out of memory?), perhaps by this item{others}"
+
+
+class PoolBroken(WorkError):
+    """An executor is broken, and `map` cannot make another one."""
+
+    def __init__(self, held: int) -> None:
+        super().__init__(held)
+        self.held = held
+
+    def __str__(self) -> str:
+        held = f"; {self.held} items were in work, for each of which that counts as a failed attempt" * (self.held > 0)
+        return (
+            f"a worker of the executor was killed (out of memory?), and the executor takes no more work{held}. All "
+            "claims were given back: start again, nothing has to be cleaned up. With a function that makes executors, "
+            "map(..., executor=lambda: ProcessPoolExecutor(4)), it makes a new one and goes on"
+        )
+
+
 class MarkedFailed(WorkError):
     """The work called `item.fail(reason)`."""
 
@@ -46,6 +118,21 @@ class StopRequested(WorkError):
         )
 
 
+class OutOfTime(StopRequested):
+    """A loop ended because its time was near (`until`), so what was waited for would be made of a part of its items."""
+
+    def __init__(self, waited_for: str, reason: str) -> None:
+        super().__init__(waited_for)
+        self.args = (waited_for, reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"a loop of this script {self.reason}: not all items are done, and {self.waited_for!r} was left alone; "
+            "start the script again, or let others finish"
+        )
+
+
 class TooManyFailures(WorkError):
     """Many items failed in a row without a single success: most likely the script is broken, not the items."""
 
@@ -58,3 +145,15 @@ class TooManyFailures(WorkError):
             f"{self.count} items failed in a row without a success, the last with {self.last}; most likely the script "
             "is the cause. Correct it and start again: nothing has to be cleaned up"
         )
+
+
+class LockTimeout(WorkError, TimeoutError):
+    """A lock or limit was not to be had in the time that the caller gave."""
+
+    def __init__(self, name: str, seconds: float, holders: list[str]) -> None:
+        super().__init__(name, seconds, holders)
+        self.name, self.seconds, self.holders = name, seconds, holders
+
+    def __str__(self) -> str:
+        who = "; ".join(self.holders) or "somebody who was quicker each time"
+        return f"{self.name} was not to be had within {self.seconds:g} s: held by {who}"

@@ -1,9 +1,11 @@
-"""Snapshots and sweeps as text. Every name and message is escaped, so that no file name can command a terminal."""
+"""Snapshots, sweeps and logs as text. Every name and message is escaped, so that none can command a terminal."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
+from multiprocesstools.archive import Entry
 from multiprocesstools.claims.sweep import Report
-from multiprocesstools.snapshot import ItemStatus, Snapshot
+from multiprocesstools.statuses import ItemStatus, Snapshot
 from multiprocesstools.text import count, duration, printable, shown
 
 _MOST_LINES = 20
@@ -17,6 +19,21 @@ def snapshot_text(snapshot: Snapshot, *, failed: bool, running: bool) -> str:
 def sweep_text(report: Report, *, dry_run: bool, relative: "Relative") -> str:
     """What a sweep did, or would do, and what waits for --force."""
     return "\n".join(_sweep_lines(report, dry_run, relative))
+
+
+def entry_text(entry: Entry) -> str:
+    """One message or event, in the local time of the reader; lines that follow it are indented."""
+    where = f"{printable(entry.instance)}@{printable(entry.host)}" if entry.host else printable(entry.instance)
+    head = f"{moment(entry.time)} {where} {printable(entry.level_name)} {printable(entry.text)}"
+    return "\n".join([head, *(f"    {printable(line)}" for line in entry.more)])
+
+
+def moment(seconds: float) -> str:
+    """A wall-clock time in the local time of the reader."""
+    try:
+        return datetime.fromtimestamp(seconds).isoformat(" ", "milliseconds")
+    except (OverflowError, OSError, ValueError):
+        return f"{seconds:.3f}"
 
 
 class Relative:
@@ -34,6 +51,8 @@ def _snapshot_lines(snapshot: Snapshot, failed: bool, running: bool) -> Iterator
     if snapshot.eta_seconds is not None:
         yield f"{snapshot.rate:.2f} items/s now, about {duration(snapshot.eta_seconds)} left"
     yield from _instance_lines(snapshot)
+    if any(instance.paused and not instance.gone for instance in snapshot.instances):
+        yield f"paused, until `multiprocesstools resume {shown(snapshot.directory)}`"
     yield from _group("running", snapshot.of("running"), _running_line, everything=running)
     living = any(not instance.gone for instance in snapshot.instances)
     heir = "a running instance takes it over at the end of its list" if living else "start the script, or `cleanup`"
@@ -50,7 +69,7 @@ def _instance_lines(snapshot: Snapshot) -> Iterator[str]:
     if snapshot.instances:
         yield "instances:"
     for instance in snapshot.instances:
-        state = " (gone: `cleanup` removes its traces)" if instance.gone else ""
+        state = " (gone: `cleanup` removes its traces)" if instance.gone else " (paused)" if instance.paused else ""
         done = f"{instance.done:,} done, {instance.failed:,} failed"
         yield f"  {printable(instance.name)} on {printable(instance.host)}, process {instance.pid}: {done}{state}"
 
@@ -71,7 +90,8 @@ def _running_line(item: ItemStatus) -> str:
     if not item.instance:
         return f"{printable(item.item)}: attempt {item.attempt}, {printable(item.error)}"
     since = "" if item.seconds is None else f" for {duration(item.seconds)}"
-    who = f"{printable(item.instance)} on {printable(item.host)}"
+    job = f" ({printable(item.job)})" if item.job else ""
+    who = f"{printable(item.instance)} on {printable(item.host)}{job}"
     return f"{printable(item.item)}: attempt {item.attempt}, {who}{since}"
 
 
@@ -95,12 +115,15 @@ def _failed_lines(items: list[ItemStatus], tracebacks: bool, where: str) -> Iter
 
 def _sweep_lines(report: Report, dry_run: bool, relative: Relative) -> Iterator[str]:
     would = "would be " if dry_run else ""
-    if not (report.removed or report.ended or report.waiting or report.partials or report.unreadable):
+    if not any((report.removed, report.ended, report.given_back, report.waiting, report.partials, report.unreadable)):
         yield "nothing to clean up"
     if report.ended:
         attempts = count(len(report.ended), "attempt")
         yield f"{attempts} of dead owners {would}declared over; the items can be claimed again:"
         yield from _paths(report.ended, relative)
+    if report.given_back:
+        yield f"{count(len(report.given_back), 'lock')} of dead owners {would}given back:"
+        yield from _paths(report.given_back, relative)
     if report.removed:
         yield f"{count(len(report.removed), 'file')} {would}removed:"
         yield from _paths(report.removed, relative)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -69,12 +70,24 @@ def test_a_process_is_known_without_proc(monkeypatch: pytest.MonkeyPatch) -> Non
     ("environment", "job"),
     [
         ({}, None),
-        ({"SLURM_JOB_ID": "7", "SLURM_CLUSTER_NAME": "c", "SLURM_ARRAY_TASK_ID": "3"}, Job("slurm", "7", "c", "3")),
+        (
+            {"SLURM_JOB_ID": "7", "SLURM_CLUSTER_NAME": "c", "SLURM_ARRAY_TASK_ID": "3", "SLURMD_NODENAME": "n"},
+            Job("slurm", "7", "c", "3"),
+        ),
+        ({"SLURM_JOB_ID": "7", "SLURM_CLUSTER_NAME": "c"}, None),
         ({"PBS_JOBID": "7.server"}, Job("pbs", "7.server", "", "")),
-        ({"LSB_JOBID": "7", "LSB_JOBINDEX": "1"}, Job("lsf", "7", "", "1")),
+        ({"LSB_JOBID": "7", "LSB_JOBINDEX": "1", "LSB_EXEC_CLUSTER": "c"}, Job("lsf", "7", "c", "1")),
         ({"JOB_ID": "7", "SGE_TASK_ID": "undefined"}, Job("gridengine", "7", "", "undefined")),
     ],
-    ids=["none", "slurm", "pbs", "lsf", "grid engine"],
+    ids=["none", "slurm", "salloc on a login node", "pbs", "lsf", "grid engine"],
 )
 def test_the_batch_job_is_recorded(environment: dict[str, str], job: Job | None) -> None:
     assert current_job(environment) == job
+
+
+def test_a_cluster_of_grid_engine_is_its_master_and_cell(tmp_path: Path) -> None:
+    (tmp_path / "cell" / "common").mkdir(parents=True)
+    (tmp_path / "cell" / "common" / "act_qmaster").write_text("master\n")
+    environment = {"JOB_ID": "7", "SGE_ROOT": str(tmp_path), "SGE_CELL": "cell", "SGE_TASK_ID": "2"}
+    assert current_job(environment) == Job("gridengine", "7", "master/cell", "2")
+    assert current_job(environment | {"SGE_CELL": "other"}) == Job("gridengine", "7", "", "2")

@@ -21,8 +21,11 @@ from multiprocesstools.inventory import Block, Inventory, encode
 from multiprocesstools.journal import read_journal
 from multiprocesstools.plans import Plan, Plans
 from multiprocesstools.report.text import snapshot_text
-from multiprocesstools.run import Run, Settings
-from multiprocesstools.snapshot import Snapshot, take_snapshot
+from multiprocesstools.requests import STOP, read_token
+from multiprocesstools.run import Run
+from multiprocesstools.settings import Settings
+from multiprocesstools.snapshot import take_snapshot
+from multiprocesstools.statuses import Snapshot
 from multiprocesstools.sweeper import _placeholders
 from multiprocesstools.text import duration, printable
 from tests.properties.strategies import GARBAGE, ID, JSON, TEXT, Drawer, changed, damaged, nearly
@@ -68,11 +71,11 @@ def test_the_highest_number_counts_and_other_names_are_no_settings(names: list[s
 
 
 @given(GARBAGE)
-def test_any_bytes_are_a_token_to_stop_or_none(data: bytes) -> None:
-    token = run_with({"stop": data}).stop_token()
+def test_any_bytes_are_a_token_or_none(data: bytes) -> None:
+    token = read_token(run_with({"stop": data}), STOP)
     assert token or token is None
     assert token or not data.strip(b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f")
-    assert run_with({}).stop_token() is None
+    assert read_token(run_with({}), STOP) is None
 
 
 # -- plans
@@ -279,7 +282,7 @@ def _snapshot(items: list[Any], instances: list[Any], texts: list[str]) -> Snaps
 
 @given(st.data())
 def test_no_snapshot_can_command_a_terminal(data: st.DataObject) -> None:
-    from multiprocesstools.snapshot import InstanceStatus, ItemStatus
+    from multiprocesstools.statuses import InstanceStatus, ItemStatus
 
     states = st.sampled_from(["running", "stale", "free", "failed", "skipped"])
     seconds = st.none() | st.floats()

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from multiprocesstools.requests import STOP, request
 from multiprocesstools.retry import retry
 from multiprocesstools.run import Run
 from multiprocesstools.sweeper import clean_up
@@ -222,7 +223,7 @@ def retrying_in_the_loop(place: Place) -> None:
 def stopping(place: Place) -> None:
     if place.is_child:
         with place.armed():
-            Run(place.run).find().request_stop()
+            request(Run(place.run).find(), STOP)
     files(place)
 
 
