@@ -21,7 +21,6 @@ class Course:
 
     def __init__(self, crew: Crew, key: str = "", limit: "Limit | None" = None) -> None:
         self._crew, self._key, self._limit = crew, key, limit
-        self._began: dict[int, float] = {}
 
     def is_over(self) -> bool:
         """Is the loop to begin nothing any more?"""
@@ -32,6 +31,8 @@ class Course:
 
     def goes_on(self, hold: Callable[[], None]) -> bool:
         """May the next item be begun? While the run is paused it waits, and tells `hold` before."""
+        if self._limit is None and self._crew.is_undisturbed:
+            return True
         if self._crew.paused:
             hold()
             self._crew.wait_out_pause()
@@ -39,14 +40,9 @@ class Course:
 
     # -- what items take
 
-    def begin(self, position: int) -> None:
-        """The item at this position is taken in hand."""
+    def end(self, began: float, *, whole: bool) -> None:
+        """An item that `began` then (elapsed clock) is settled; `whole`: the work on it was done to its end."""
         if self._limit is not None:
-            self._began[position] = self._crew.run.clock.elapsed()
-
-    def end(self, position: int, *, whole: bool) -> None:
-        """It is settled; `whole`: the work on it was done to its end."""
-        if self._limit is not None and (began := self._began.pop(position, None)) is not None:
             self._limit.note(self._crew.run.clock.elapsed() - began, whole=whole)
 
     # -- the end

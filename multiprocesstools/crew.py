@@ -76,6 +76,12 @@ class Crew:
         return self._member.requests.stop_requested
 
     @property
+    def is_undisturbed(self) -> bool:
+        """Has nobody asked for anything, neither through the run directory nor by a signal?"""
+        requests = self._member.requests
+        return not (requests.stop_requested or requests.paused) and self.guard.signalled is None
+
+    @property
     def paused(self) -> bool:
         """Is this instance to begin nothing new, for as long as it is not asked to stop?"""
         return self._member.requests.paused and not self._member.requests.stop_requested

@@ -274,11 +274,12 @@ class MultiProcessHelper(DocumentedStyle, TakingTurns):
 
     def _item(self, claim: Any, source: Any) -> "Item":
         from multiprocesstools.items import Item
+        from multiprocesstools.terms import Terms
 
         def settled(item: Item, fate: "Fate", error: BaseException | None) -> None:
             self._crew.guard.leave()
 
-        return Item(self._crew, claim, source, on_error="raise", settled=settled)
+        return Item(Terms(self._crew, on_error="raise", settled=settled), claim, source)
 
 
 def _find_cells() -> "Cells | None":

@@ -8,7 +8,6 @@ every other case it is discarded and the attempt is written down. An exception i
 """
 
 import os
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -20,19 +19,18 @@ from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.identity import own_pid
 from multiprocesstools.claims.publish import GONE, MINE, Published, discard, publish, publish_draft
-from multiprocesstools.crew import Crew
 from multiprocesstools.errors import BadArgument, MarkedFailed, NothingWritten, RunDirectoryUnusable, UnsafeFilesystem
 from multiprocesstools.errors.work import StopRequested
 from multiprocesstools.failure import Failure, failure_of
 from multiprocesstools.fate import Fate
 from multiprocesstools.results import encode
+from multiprocesstools.terms import Terms
 from multiprocesstools.text import printable
 
 _DONE, _DONE_WORD = Fate.DONE, Fate.DONE.value  # every item asks, and an enumeration answers slowly
 _NOTHING = object()
 _folder = lru_cache(64)(Path)
 """A path is made of its folder in half of the time that it takes to make it of the whole text."""
-Settled = Callable[["Item", Fate, BaseException | None], None]
 
 
 class Item:
@@ -49,23 +47,23 @@ class Item:
     _result: Any = _NOTHING
 
     def __init__(
-        self, crew: Crew, claim: Claim, source: Any, index: int = 0, others: tuple[str, ...] = (), *,
-        position: int = 0, on_error: str = "continue", defer: bool = False, results: bool = False,
-        settled: Settled | None = None,
+        self, terms: Terms, claim: Claim, source: Any, index: int = 0, position: int = 0, *,
+        others: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         self.source, self.index, self.attempt, self.position = source, index, claim.attempt, position
-        self._crew, self._member, self._claim, self._others = crew, crew.latest_member, claim, others
-        self._instance = instance = self._member.instance
-        self._on_error, self._defer, self._results, self._settled = on_error, defer, results, settled
-        self._staging = instance.staging(claim)
-        claim.private = (*self._other_stagings(), self._staging) if others else (self._staging,)
+        self._terms, self._claim, self._others = terms, claim, others
+        self._crew = crew = terms.crew
+        self._member = member = crew.latest_member
+        self._instance = instance = member.instance
+        staging = self._staging = instance.staging(claim)
+        claim.private = (*self._other_stagings(), staging) if others else (staging,)
 
     # -- for the user
 
     @property
     def path(self) -> Path:
         """Write the output here. It becomes `final` when the block ends. BadArgument in a loop with results=True."""
-        if self._results:
+        if self._terms.results:
             raise BadArgument("results", True, "then the package writes the output: set item.result to the value")
         if self._path is None:
             folder, _, name = self._staging.rpartition("/")
@@ -79,7 +77,7 @@ class Item:
 
     @result.setter
     def result(self, value: Any) -> None:
-        if not self._results:
+        if not self._terms.results:
             raise BadArgument("results", False, "write the output to item.path, or say items(..., results=True)")
         self._result = value
 
@@ -102,6 +100,11 @@ class Item:
             self._claim.private += (folder,)
             self._uses_folder = True
         return Path(folder)
+
+    @property
+    def began(self) -> float:
+        """When the work on it began (elapsed clock)."""
+        return self._claim.began
 
     @property
     def lost(self) -> bool:
@@ -169,7 +172,7 @@ class Item:
             self._end(Fate.DROPPED, Outcome.DROPPED)
         else:
             self._fail(error, Outcome.FAILED)
-        return isinstance(error, Exception) and not interrupted and self._on_error == "continue"
+        return isinstance(error, Exception) and not interrupted and self._terms.on_error == "continue"
 
     def _settle_mark(self, fate: Fate, reason: str, retry: bool) -> bool:
         if fate is Fate.FAILED:
@@ -180,14 +183,14 @@ class Item:
     def _fail_and_refuse(self, error: BaseException, outcome: Outcome = Outcome.FAILED) -> bool:
         """The block ended well, the item did not: raise that with on_error="raise"."""
         self._fail(error, outcome)
-        if self._on_error == "raise":
+        if self._terms.on_error == "raise":
             raise error
         return False
 
     def _publish(self) -> bool:
         instance = self._instance
         try:
-            result = self._publish_result() if self._results else publish(instance, self._claim, self._parts())
+            result = self._publish_result() if self._terms.results else publish(instance, self._claim, self._parts())
         except OSError as error:
             return self._could_not_publish(error)
         except (TypeError, ValueError, RecursionError) as error:  # a result that JSON cannot hold
@@ -241,7 +244,7 @@ class Item:
         return self._fail_and_refuse(error)
 
     def _nothing_written(self) -> bool:
-        if self._defer:
+        if self._terms.defer:
             self.fate = Fate.UNDECIDED
             return False
         if self._claim.given_up:  # cleanup() in another thread has taken it away
@@ -255,8 +258,8 @@ class Item:
         for number, staging in enumerate(self._other_stagings()):
             if disk.look(staging) is None:
                 return NothingWritten(f"item.paths[{number}]", os.path.basename(self._others[number]))
-        where = f"item.paths[{len(self._others)}]" if self._others else "item.result" if self._results else "item.path"
-        return NothingWritten(where, self._claim.slot.name)
+        where = "item.result" if self._terms.results else "item.path"
+        return NothingWritten(f"item.paths[{len(self._others)}]" if self._others else where, self._claim.slot.name)
 
     def _fail(self, error: BaseException, outcome: Outcome) -> None:
         failure = self.failure = failure_of(self._claim.name, self.attempt, error)
@@ -285,8 +288,8 @@ class Item:
 
     def _leave(self, fate: Fate, error: BaseException | None = None) -> None:
         self.fate = fate
-        if self._settled is not None:
-            self._settled(self, fate, error)
+        if self._terms.settled is not None:
+            self._terms.settled(self, fate, error)
 
     def _other_stagings(self) -> list[str]:
         """One staging file beside each of the other finals."""

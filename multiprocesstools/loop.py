@@ -32,6 +32,7 @@ from multiprocesstools.options import Options
 from multiprocesstools.order import OPEN
 from multiprocesstools.progress import Progress
 from multiprocesstools.scout import Scout
+from multiprocesstools.terms import Terms
 from multiprocesstools.watch import Watch
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Loop:
         self._chunks = Chunks(crew, work, self._board, propose)
         self._flight = flight
         self._streak = Streak(options.stop_after)
+        self._terms = Terms(crew, options.on_error, defer=True, results=options.results, settled=self._settled)
         self._doubtful = False
 
     # -- the way through
@@ -246,13 +248,8 @@ class Loop:
 
     def _item(self, index: int, claim: Claim) -> Item:
         work, number = self._work, self._work.indices[index]
-        self._course.begin(index)
         others = work.others[number] if work.others else ()
-        return Item(
-            self._crew, claim, work.sources[number], number, others,
-            position=index, on_error=self._options.on_error, defer=True, results=self._options.results,
-            settled=self._settled,
-        )  # fmt: skip
+        return Item(self._terms, claim, work.sources[number], number, index, others=others)
 
     def _conclude(self, item: Item, *, fresh: bool, counts: bool = True) -> None:
         """The loop asks for the next item: what became of this one?"""
@@ -277,7 +274,7 @@ class Loop:
             self._board.here += 1
         else:
             self._board.states[item.position] = _STATES.get(fate, TRIED)
-        self._course.end(item.position, whole=fate is _DONE or fate is Fate.LOST)
+        self._course.end(item.began, whole=fate is _DONE or fate is Fate.LOST)
         if fate is Fate.FAILED:
             self._streak.last_error = error
             failure = item.failure or self._crew.failures[-1]

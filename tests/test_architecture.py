@@ -46,7 +46,7 @@ FLOORS = [
     ["pacemaker", "until"],
     ["archive", "lookup", "onlooker", "member", "snapshot", "hints", "order"],
     ["explain", "crew", "retry", "sweeper", "watch"],
-    ["executors"],
+    ["executors", "terms"],
     ["items", "inplace", "course", "holds"],
     ["flight", "summary"],
     ["board"],

@@ -178,7 +178,7 @@ class TestIdle:
     def test_what_a_cell_leaves_open_is_free_when_it_ends(self, notebook: Notebook, run: Path, source: str) -> None:
         notebook.run_well(HELPER)
         notebook.run(source)
-        assert briefly(events(run, "claimed", "dropped")) == [("claimed", "a.txt", 1), ("dropped", "a.txt", 1)]
+        assert briefly(events(run, "dropped", "done")) == [("dropped", "a.txt", 1)]
         assert not [name for name in hidden(run) if name.startswith(".mpt-")]
         if "chunk" not in source:
             assert_a_peer_gets(run, "a")

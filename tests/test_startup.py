@@ -45,7 +45,7 @@ ROOMS_OF_AN_IMPORT = words("""
 """)
 ROOMS_OF_A_LOOP = ROOMS_OF_AN_IMPORT | words("""
     board chunks course claims.again claims.direct claims.probe failure fate finals hints inplace inventory items logs
-    loop naming opening options order progress results scout text watch
+    loop naming opening options order progress results scout terms text watch
 """)
 
 STARTS = 9

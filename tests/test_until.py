@@ -25,7 +25,7 @@ def work(
     """Which items a loop does that take so many seconds each, by a clock that is moved by hand."""
     done = []
     with MultiProcessHelper("until", run, durable=False) as mph:
-        mph._run.clock = clock
+        mph._run.clock = mph._crew.latest_member.instance.clock = clock
         options = {"progress": False, "order": "given", "final": "{value}.txt"} | options
         for item in mph.items(range(count), until=until, **options):
             with item:
