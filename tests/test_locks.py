@@ -72,11 +72,12 @@ def _move_without_a_source(me, directory, old, new, disk=None) -> bool:  # type:
 
 
 def test_a_lock_is_held_by_one_thread_of_one_process(tmp_path: Path) -> None:
-    inside, most, errors = [0], [0], []
+    inside, most, errors, together = [0], [0], [], threading.Barrier(5)
 
     def work(mph: MultiProcessHelper) -> None:
         try:
-            for _ in range(5):
+            together.wait()
+            for _ in range(3):
                 with mph.lock("x"):
                     inside[0] += 1
                     most[0] = max(most[0], inside[0])
@@ -86,7 +87,7 @@ def test_a_lock_is_held_by_one_thread_of_one_process(tmp_path: Path) -> None:
             errors.append(error)
 
     with helper(tmp_path) as one, helper(tmp_path) as other:
-        threads = [threading.Thread(target=work, args=(mph,)) for mph in (one, one, other)]
+        threads = [threading.Thread(target=work, args=(mph,)) for mph in (one, one, one, other, other)]
         for thread in threads:
             thread.start()
         for thread in threads:
