@@ -85,6 +85,16 @@ class Journal:
                     self._lines = [*rest.splitlines(keepends=True)[-_MOST_LINES:], *self._lines]
                     self.wakes.put(None)
 
+    def sync(self) -> None:
+        """Write what was gathered through to the server; an NFS client would keep it to itself for up to a minute."""
+        self.flush()
+        with self._lock:
+            if self._descriptor >= 0 and not self._is_inherited():
+                try:
+                    os.fsync(self._descriptor)
+                except OSError:
+                    return  # a full disk stops the journal and never the work
+
     def flush_if_due(self) -> bool:
         """Write what was gathered, unless the last write was a moment ago."""
         if self.due_in_seconds() > 0:
