@@ -5,6 +5,7 @@ A room that only some calls need is entered by these calls, so that the import o
 
 import atexit
 import os
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -24,7 +25,9 @@ from multiprocesstools.run import Run, check_instance_name, unusable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from multiprocesstools.holds import Holds
     from multiprocesstools.items import Fate, Item
+    from multiprocesstools.locks import Lock
     from multiprocesstools.naming import Final
     from multiprocesstools.progress import Listener
     from multiprocesstools.snapshot import Snapshot
@@ -76,6 +79,8 @@ class MultiProcessHelper(DocumentedStyle):
             durable=durable, publish=publish, heartbeat=heartbeat,
         )  # fmt: skip
         self._voice = Voice()
+        self._holds: Holds | None = None
+        self._making = threading.Lock()
         names = (loggers,) if isinstance(loggers, str) else tuple(loggers)
         self._plans = Plans(self._run)
         crew = self._join(rules, names)
@@ -156,6 +161,27 @@ class MultiProcessHelper(DocumentedStyle):
 
         return wait_for(self._run, path, timeout)
 
+    # -- taking turns
+
+    def lock(self, name: str, *, timeout: float | None = None) -> "Lock":
+        """One at a time, of all threads, processes and machines of the run: `with mph.lock("database"): ...`
+
+        What a process held that is gone is given back: at once to those on the same machine, after patience to those on
+        others. timeout: seconds to wait, None for as long as it takes. What is raised says `Lock.acquire`.
+        """
+        from multiprocesstools.locks import lock_of
+
+        return lock_of(self._all_holds(), name, timeout)
+
+    def limit(self, name: str, n: int, *, timeout: float | None = None) -> "Lock":
+        """The same for at most `n` at a time (1 to 1,000): `with mph.limit("downloads", 3): ...`
+
+        LimitDiffers when the run has another `n` for this name and somebody uses it.
+        """
+        from multiprocesstools.locks import limit_of
+
+        return limit_of(self._all_holds(), name, n, timeout)
+
     # -- what is going on
 
     @property
@@ -192,6 +218,15 @@ class MultiProcessHelper(DocumentedStyle):
         self.cleanup()
 
     # -- inside
+
+    def _all_holds(self) -> "Holds":
+        from multiprocesstools.holds import Holds
+
+        self._crew.member()
+        if self._holds is None:
+            with self._making:  # two would not know of one another's tokens
+                self._holds = self._holds or Holds(self._crew)
+        return self._holds
 
     def _join(self, rules: Rules, loggers: tuple[str, ...]) -> Crew:
         try:

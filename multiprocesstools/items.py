@@ -22,6 +22,7 @@ from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.publish import Published, discard, publish, publish_draft
 from multiprocesstools.crew import Crew, failure_of
 from multiprocesstools.errors import BadArgument, MarkedFailed, NothingWritten, RunDirectoryUnusable, UnsafeFilesystem
+from multiprocesstools.errors.work import StopRequested
 from multiprocesstools.results import encode
 from multiprocesstools.text import printable
 
@@ -172,14 +173,12 @@ class Item:
         self._instance.notice_silence()  # the heart may not have come to it since the work let it run again
         interrupted = self._crew.guard.signalled is not None
         if error is None:
-            if self._mark is None:
-                return self._publish()
-            return self._settle_mark(*self._mark)
-        if isinstance(error, Exception | SystemExit) and not interrupted:
+            return self._publish() if self._mark is None else self._settle_mark(*self._mark)
+        if interrupted or isinstance(error, StopRequested) or not isinstance(error, Exception | SystemExit):
+            self._end(Fate.DROPPED, Outcome.DROPPED)
+        else:
             self._fail(error, Outcome.FAILED)
-            return isinstance(error, Exception) and self._on_error == "continue"
-        self._end(Fate.DROPPED, Outcome.DROPPED)
-        return False
+        return isinstance(error, Exception) and not interrupted and self._on_error == "continue"
 
     def _settle_mark(self, fate: Fate, reason: str, retry: bool) -> bool:
         if fate is Fate.FAILED:

@@ -1,9 +1,10 @@
 """The journal of an instance: one JSON object a line, what it did and when, by its own clock.
 
 Events: started, interrupted (with the `signal`), claimed, placeholder, done, failed, dropped, skipped, taken over,
-lost, overdue, no pacemaker (with the `reason`), moved aside, litter, swept, ended. Every line has `time` (the owner's
-wall clock), `at` (seconds since it started), `event` and `host`; lines of an item also `item`, `attempt`, and at its
-end `seconds` and `rss` (highest memory so far in bytes, at most a second old).
+lost, overdue, lock taken over and lock lost (with the `lock`), no pacemaker (with the `reason`), moved aside, litter,
+swept, ended. Every line has `time` (the owner's wall clock), `at` (seconds since it started), `event` and `host`; lines
+of an item also `item`, `attempt`, and at its end `seconds` and `rss` (highest memory so far in bytes, at most a second
+old).
 
 Guarantee: one writer; lines are gathered and written in one call, at most one call a second, so a killed process loses
 its last second at most; a reader skips what is torn. A full disk stops the journal and never the work.

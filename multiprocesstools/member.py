@@ -62,7 +62,7 @@ class Member:
             raise RunDirectoryUnusable(directory, "it is not there any more")
         with self._probing:
             if stamp.device not in self._findings:
-                self._findings[stamp.device] = self._probe(directory)
+                self._findings[stamp.device] = self._probe(directory, stamp.device)
             findings = self._findings[stamp.device]
         refuse_without_links(findings, directory, own.rules.publish)
         if not findings.identity:
@@ -122,9 +122,10 @@ class Member:
             self.log.warn(text)
             self._say(text)
 
-    def _probe(self, directory: str) -> "Findings":
-        from multiprocesstools.claims.probe import probe
+    def _probe(self, directory: str, device: int) -> "Findings":
+        from multiprocesstools.claims.probe import mount_of, probe, read_mounts, refuse_object_store
 
+        refuse_object_store(mount_of(read_mounts(), directory, device), directory)
         try:
             return probe(self._run.disk, directory, process_token(self.instance.record.id))
         except OSError as error:

@@ -13,6 +13,7 @@ from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.instance import Instance, Rules
 from multiprocesstools.claims.record import Record
 from multiprocesstools.claims.sweep import Report, Waiting, sweep
+from multiprocesstools.claims.tokens import free_from, held_by_the_gone
 from multiprocesstools.hints import folders_of_hints, forlorn
 from multiprocesstools.journal import read_journal
 from multiprocesstools.member import Member
@@ -51,7 +52,7 @@ def clean_up(
         report = _pass(run, member.instance, force=force)
         if observe is not None and not force:
             _observe(run, member, settings, report, observe)
-        for path in (*report.removed, *report.ended):
+        for path in (*report.removed, *report.ended, *report.given_back):
             member.journal.add("swept", path=run.relative(path))
         return report
     finally:
@@ -67,26 +68,54 @@ def _observe(run: Run, member: Member, settings: Settings, report: Report, obser
         latest = _pass(run, member.instance)
         report.removed += latest.removed
         report.ended += latest.ended
+        report.given_back += latest.given_back
         report.waiting, report.partials, report.unreadable = latest.waiting, latest.partials, latest.unreadable
         observe(run.clock.elapsed() - began, report)
 
 
 def _is_clean(report: Report) -> bool:
-    return not (report.removed or report.ended or report.undecided)
+    return not (report.removed or report.ended or report.given_back or report.undecided)
 
 
 def _pass(run: Run, me: Instance, *, force: bool = False, dry_run: bool = False) -> Report:
     plans = Plans(run)
     directories, parts = plans.directories(), plans.directories_of_parts()
     placeholders = _placeholders(run, directories) if plans.any_in_place() else set()
+    kinds = [f"{run.home}/{kind}" for kind in ("locks", "limits")]
+    locks = _give_locks_back(run, me, kinds, force=force, dry_run=dry_run)
     report = sweep(
-        me, run.instances, directories, placeholders=placeholders, parts=parts, members=plans.members, force=force,
-        dry_run=dry_run,
+        me, run.instances, [*directories, *kinds], placeholders=placeholders, parts=parts, members=plans.members,
+        force=force, dry_run=dry_run,
     )  # fmt: skip
+    report.given_back += locks.given_back
+    report.unreadable += locks.unreadable
     _sweep_hints(run, report, dry_run=dry_run)
     own = [directory for directory in (run.home, run.plans, run.directory) if directory not in directories]
     _sweep_private(run, own, report, force=force, dry_run=dry_run)
     return report
+
+
+def _give_locks_back(run: Run, me: Instance, kinds: list[str], *, force: bool, dry_run: bool) -> Report:
+    """Before the records of the gone are removed. What cannot be given back now is free without its record, too."""
+    report = Report()
+    for directory in [f"{kind}/{name}" for kind in kinds for name in _folders(run, kind)]:
+        try:
+            for token, verdict in held_by_the_gone(me, directory, force=force):
+                if not dry_run:
+                    free_from(me, directory, token, verdict)
+                report.given_back.append(f"{directory}/{token.name}")
+        except OSError as error:
+            report.unreadable.append(f"{directory}: {error.strerror}")
+    return report
+
+
+def _folders(run: Run, directory: str) -> list[str]:
+    """The directories in it that are no private ones; none if it is not there, or is a link."""
+    stamp = run.disk.look(directory)
+    if stamp is None or stamp.kind != "directory":
+        return []
+    entries = run.disk.list(directory)
+    return [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)]
 
 
 def _sweep_hints(run: Run, report: Report, *, dry_run: bool) -> None:
@@ -123,7 +152,7 @@ def _sweep_private_file(run: Run, path: str, owner: Identity, report: Report, *,
         return
     try:
         if not dry_run:
-            run.disk.unlink(path)
+            run.disk.remove_tree(path)  # of `doctor` it is a folder
         report.removed.append(path)
     except OSError as error:
         report.unreadable.append(f"{path}: {error.strerror}")

@@ -21,13 +21,13 @@ FLOORS = [
     ["claims.record", "claims.survey", "claims.hands", "claims.probe", "claims.again", "claims.pace"],
     ["claims.peers"],
     ["claims.instance"],
-    ["claims.publish", "claims.assess"],
+    ["claims.publish", "claims.assess", "claims.tokens"],
     ["claims.claim"],
     ["claims.direct", "claims.chunk"],
     ["claims.sweep"],
-    ["run", "journal", "logs", "naming", "results", "cut"],
-    ["options"],
-    ["finals"],
+    ["run", "journal", "logs", "naming", "results", "cut", "diagnosis"],
+    ["options", "doctor", "meeting"],
+    ["finals", "second_opinion"],
     ["inventory"],
     ["plan"],
     ["agreement"],
@@ -35,21 +35,23 @@ FLOORS = [
     ["pacemaker"],
     ["member", "snapshot", "hints", "order"],
     ["crew", "retry", "sweeper", "watch"],
-    ["items", "inplace"],
+    ["items", "inplace", "holds"],
     ["board"],
     ["scout", "chunks"],
-    ["loop", "once"],
+    ["loop", "once", "locks"],
     ["directories"],
     ["opening", "documented"],
     ["helper"],
-    ["report.text"],
+    ["report.text", "report.doctor"],
     ["cli.common"],
-    ["cli.status", "cli.cleanup", "cli.retry", "cli.stop"],
+    ["cli.status", "cli.cleanup", "cli.retry", "cli.stop", "cli.doctor"],
     ["cli"],
     ["__main__"],
 ]
 MOST_LINES, MOST_BODY_LINES = 300, 40
-ONLY_HERE_PRINTING = {"cli", "cli.common", "cli.status", "cli.cleanup", "cli.retry", "cli.stop", "progress", "logs"}
+ONLY_HERE_PRINTING = {
+    "cli", "cli.common", "cli.status", "cli.cleanup", "cli.retry", "cli.stop", "cli.doctor", "progress", "logs"
+}  # fmt: skip
 ONLY_HERE_PROBING = {"claims.identity", "signals", "pacemaker"}
 
 # What `from multiprocesstools import MultiProcessHelper` must not load, because not every loop needs it.

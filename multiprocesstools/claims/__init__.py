@@ -20,5 +20,6 @@ It knows files and instances and nothing of tasks. The rooms, from the ground up
     publish   from a complete staging file to the final
     direct    one attempt whose caller writes the final in place
     sweep     removing what finished items and dead instances left
-    probe     what a filesystem really does
+    tokens    permissions that go round, for locks and limits
+    probe     what a filesystem is, and what it really does
 """

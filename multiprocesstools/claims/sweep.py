@@ -42,10 +42,12 @@ class Waiting:
 
 @dataclass(slots=True)
 class Report:
-    """What a sweep did or (dry run) would do: removed, attempts declared over, what waits, half-written finals."""
+    """What a sweep did or (dry run) would do: removed, attempts declared over, locks of the gone that were given back,
+    what waits, half-written finals."""
 
     removed: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
+    given_back: list[str] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
     partials: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)

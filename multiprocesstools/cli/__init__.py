@@ -9,6 +9,7 @@ import sys
 import click
 
 from multiprocesstools.cli.cleanup import cleanup
+from multiprocesstools.cli.doctor import doctor
 from multiprocesstools.cli.retry import retry
 from multiprocesstools.cli.status import status
 from multiprocesstools.cli.stop import stop
@@ -24,7 +25,7 @@ def commands() -> None:
     """Look at, clean up and steer a run that is shared by many machines through its directory."""
 
 
-for _command in (status, cleanup, retry, stop):
+for _command in (status, cleanup, retry, stop, doctor):
     commands.add_command(_command)
 
 

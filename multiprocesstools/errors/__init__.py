@@ -5,6 +5,7 @@
 
 from multiprocesstools.errors.base import MisuseError, MultiProcessError, RunError, WorkError
 from multiprocesstools.errors.misuse import (
+    AlreadyHeld,
     BadArgument,
     BadName,
     DuplicateFinal,
@@ -12,12 +13,14 @@ from multiprocesstools.errors.misuse import (
     HelperClosed,
     ItemNotEntered,
     NoSources,
+    NotHeld,
     check_choice,
 )
 from multiprocesstools.errors.run import (
     ChunksDiffer,
     ClaimLost,
     FinalOfAnotherKind,
+    LimitDiffers,
     ListChanged,
     NewerFormat,
     NoResult,
@@ -26,9 +29,17 @@ from multiprocesstools.errors.run import (
     UnknownItem,
     UnsafeFilesystem,
 )
-from multiprocesstools.errors.work import ItemFailed, MarkedFailed, NothingWritten, StopRequested, TooManyFailures
+from multiprocesstools.errors.work import (
+    ItemFailed,
+    LockTimeout,
+    MarkedFailed,
+    NothingWritten,
+    StopRequested,
+    TooManyFailures,
+)
 
 __all__ = [
+    "AlreadyHeld",
     "BadArgument",
     "BadName",
     "ChunksDiffer",
@@ -39,13 +50,16 @@ __all__ = [
     "HelperClosed",
     "ItemFailed",
     "ItemNotEntered",
+    "LimitDiffers",
     "ListChanged",
+    "LockTimeout",
     "MarkedFailed",
     "MisuseError",
     "MultiProcessError",
     "NewerFormat",
     "NoResult",
     "NoSources",
+    "NotHeld",
     "NothingWritten",
     "RunDirectoryUnusable",
     "RunError",

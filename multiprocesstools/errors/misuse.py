@@ -92,3 +92,28 @@ class ForkedLoop(MisuseError):
             f"this loop was begun by the parent process, which still works on {self.final!r}; a forked child must end, "
             "or begin a loop of its own (then it takes part as an instance of its own)"
         )
+
+
+class AlreadyHeld(MisuseError, RuntimeError):
+    """A thread asked for a lock that it has; it would wait for itself for ever."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"this thread holds {self.name} already and would wait for itself for ever; leave its `with` block first, "
+            "or give the inner one another name"
+        )
+
+
+class NotHeld(MisuseError, RuntimeError):
+    """A thread released a lock that it does not have."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"this thread does not hold {self.name}, so it cannot release it"

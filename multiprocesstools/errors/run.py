@@ -127,3 +127,17 @@ class NoResult(RunError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.path!r} is no result of items(..., results=True): {self.reason}"
+
+
+class LimitDiffers(RunError):
+    """A limit of that name has another size, and somebody is using it."""
+
+    def __init__(self, name: str, given: int, recorded: int, holders: list[str]) -> None:
+        super().__init__(name, given, recorded, holders)
+        self.name, self.given, self.recorded, self.holders = name, given, recorded, holders
+
+    def __str__(self) -> str:
+        return (
+            f"limit({self.name!r}, {self.given}): this run has limit({self.name!r}, {self.recorded}), which is in use "
+            f"by {'; '.join(self.holders)}. Use the same number everywhere, another name, or wait until nobody has it"
+        )

@@ -58,3 +58,15 @@ class TooManyFailures(WorkError):
             f"{self.count} items failed in a row without a success, the last with {self.last}; most likely the script "
             "is the cause. Correct it and start again: nothing has to be cleaned up"
         )
+
+
+class LockTimeout(WorkError, TimeoutError):
+    """A lock or limit was not to be had in the time that the caller gave."""
+
+    def __init__(self, name: str, seconds: float, holders: list[str]) -> None:
+        super().__init__(name, seconds, holders)
+        self.name, self.seconds, self.holders = name, seconds, holders
+
+    def __str__(self) -> str:
+        who = "; ".join(self.holders) or "somebody who was quicker each time"
+        return f"{self.name} was not to be had within {self.seconds:g} s: held by {who}"

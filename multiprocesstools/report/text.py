@@ -95,12 +95,15 @@ def _failed_lines(items: list[ItemStatus], tracebacks: bool, where: str) -> Iter
 
 def _sweep_lines(report: Report, dry_run: bool, relative: Relative) -> Iterator[str]:
     would = "would be " if dry_run else ""
-    if not (report.removed or report.ended or report.waiting or report.partials or report.unreadable):
+    if not any((report.removed, report.ended, report.given_back, report.waiting, report.partials, report.unreadable)):
         yield "nothing to clean up"
     if report.ended:
         attempts = count(len(report.ended), "attempt")
         yield f"{attempts} of dead owners {would}declared over; the items can be claimed again:"
         yield from _paths(report.ended, relative)
+    if report.given_back:
+        yield f"{count(len(report.given_back), 'lock')} of dead owners {would}given back:"
+        yield from _paths(report.given_back, relative)
     if report.removed:
         yield f"{count(len(report.removed), 'file')} {would}removed:"
         yield from _paths(report.removed, relative)
