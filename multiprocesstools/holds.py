@@ -218,9 +218,9 @@ class Holds:
 
 
 def _pause_seconds(waited: float, beat_seconds: float) -> float:
-    """A tenth of the time that was waited, so that few ask often and many seldom; within a beat, because silence is
+    """A tenth of the time that was waited, so that few ask often and many seldom; twice a beat, because silence is
     counted in rounds that follow each other."""
-    longest = min(_LONGEST_SECONDS, beat_seconds)
+    longest = min(_LONGEST_SECONDS, beat_seconds / 2)
     return min(longest, max(_FIRST_SECONDS, _SHARE_OF_THE_WAIT * waited)) * random.uniform(0.75, 1.25)
 
 
