@@ -6,6 +6,7 @@ A room that only some calls need is entered by these calls, so that the import o
 import atexit
 import os
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -99,7 +100,7 @@ class MultiProcessHelper(DocumentedStyle, TakingTurns):
             settings.beat_seconds, settings.patience_seconds, settings.max_attempts,
             durable=durable, publish=publish, heartbeat=heartbeat,
         )  # fmt: skip
-        self._voice = Voice()
+        self._voice, self._making = Voice(), threading.Lock()
         names = (loggers,) if isinstance(loggers, str) else tuple(loggers)
         self._plans = Plans(self._run)
         crew = self._join(rules, names)

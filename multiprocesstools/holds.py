@@ -61,7 +61,7 @@ class Holds:
         self._begin()
 
     def _begin(self) -> None:
-        self._pid, self._serials = os.getpid(), itertools.count(1)
+        self._pid, self._serials, self._mutex = os.getpid(), itertools.count(1), threading.RLock()
         self._holds: dict[tuple[str, threading.Thread], Hold] = {}
         self._owed: list[Hold] = []
         self._purse: Purse | None = None
@@ -109,7 +109,8 @@ class Holds:
         """One try. None: it is held now."""
         with self._crew.guard.critical():
             member = self._crew.member()
-            purse = self._purse_of(member)
+            with self._mutex:
+                purse = self._purse_of(member)
             try:
                 member.instance.ensure_fresh()
                 taken = purse.try_to_take(place.directory, place.size)
@@ -123,7 +124,7 @@ class Holds:
         return taken
 
     def _purse_of(self, member: Member) -> Purse:
-        """The purse of this membership, whose heart tends what is in it from now on."""
+        """The one purse of this membership, whose heart tends what is in it from now on."""
         if self._purse is None or self._purse.me is not member.instance:
             for kind in ("locks", "limits"):
                 if os.path.islink(f"{self._crew.run.home}/{kind}"):
@@ -217,9 +218,9 @@ class Holds:
 
 
 def _pause_seconds(waited: float, beat_seconds: float) -> float:
-    """A tenth of the time that was waited, so that few ask often and many seldom; within a beat, because silence is
+    """A tenth of the time that was waited, so that few ask often and many seldom; twice a beat, because silence is
     counted in rounds that follow each other."""
-    longest = min(_LONGEST_SECONDS, beat_seconds)
+    longest = min(_LONGEST_SECONDS, beat_seconds / 2)
     return min(longest, max(_FIRST_SECONDS, _SHARE_OF_THE_WAIT * waited)) * random.uniform(0.75, 1.25)
 
 

@@ -130,6 +130,16 @@ class Journal:
                 notes.append((begun[0], begun[1], "claimed", f', "item": {_text(item)}, "attempt": {begun[2]}'))
         return notes
 
+    def sync(self) -> None:
+        """Write what was gathered through to the server; an NFS client would keep it to itself for up to a minute."""
+        self.flush()
+        with self._lock:
+            if self._descriptor >= 0 and not self._is_inherited():
+                try:
+                    os.fsync(self._descriptor)
+                except OSError:
+                    return  # a full disk stops the journal and never the work
+
     def flush_if_due(self) -> bool:
         """Write what was gathered, unless the last write was a moment ago."""
         if self.due_in_seconds() > 0:

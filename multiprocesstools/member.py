@@ -167,7 +167,7 @@ class Member:
         self.requests.look()
         if self.requests.paused != before:
             self.journal.add("paused" if self.requests.paused else "resumed")
-            self.journal.flush()
+            self.journal.sync()
             self._say(_PAUSED if self.requests.paused else "resumed")
 
     def _notice(self, event: str, slot: Slot | None = None, attempt: int = 0, **facts: Any) -> None:

@@ -197,14 +197,15 @@ def _observe(meeting: Meeting, other: str, most_seconds: float) -> tuple[float |
     other one makes longer and longer: of one each, because opening a file refreshes what stat says of it."""
     disk, clock = meeting.disk, meeting.clock
     mine, theirs = (f"{meeting.folder}/seen-{token}" for token in (meeting.token, other))
-    disk.make_directory(mine)
+    for folder in (mine, f"{mine}/alone"):  # whoever looks at other names there learns that the directory has changed
+        disk.make_directory(folder)
     for name in ("opened", "looked-at"):
         disk.create(f"{mine}/{name}", b"\n")
     meeting.together()
-    disk.look(f"{theirs}/late")
+    disk.look(f"{theirs}/alone/late")
     disk.look(f"{theirs}/looked-at")
     meeting.together()
-    disk.create(f"{mine}/late", b"")
+    disk.create(f"{mine}/alone/late", b"")
     meeting.together()
     began, sizes = clock.elapsed(), _Sizes()
     missing: float | None = None
@@ -213,7 +214,7 @@ def _observe(meeting: Meeting, other: str, most_seconds: float) -> tuple[float |
         while (waited := clock.elapsed() - began) < most_seconds:
             for one in kept:
                 one.write(int(waited / _BEAT_SECONDS), b"\n")
-            if missing is None and disk.look(f"{theirs}/late") is not None:
+            if missing is None and disk.look(f"{theirs}/alone/late") is not None:
                 missing = waited
             if missing is not None and waited > min(_LEAST_SECONDS, most_seconds):
                 break

@@ -1,5 +1,6 @@
 """Locks and limits, as methods of the helper."""
 
+import threading
 from typing import TYPE_CHECKING
 
 from multiprocesstools.crew import Crew
@@ -13,6 +14,7 @@ class TakingTurns:
     """The part of `MultiProcessHelper` that lets one in at a time, or a few."""
 
     _crew: Crew
+    _making: threading.Lock
     _holds: "Holds | None" = None
 
     def lock(self, name: str, *, timeout: float | None = None) -> "Lock":
@@ -39,5 +41,6 @@ class TakingTurns:
 
         self._crew.member()
         if self._holds is None:
-            self._holds = Holds(self._crew)
+            with self._making:  # two would not know of one another's tokens
+                self._holds = self._holds or Holds(self._crew)
         return self._holds

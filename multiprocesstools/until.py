@@ -26,6 +26,7 @@ Until = datetime | timedelta | float | str | None
 
 WALLTIME = "walltime"
 _END_OF_JOB = "SLURM_JOB_END_TIME"
+_SET_END = f'`export {_END_OF_JOB}=$(date -d "$(squeue -h -j $SLURM_JOB_ID -o %e)" +%s)`'
 _OTHER_SYSTEMS = {"PBS_JOBID": "PBS", "LSB_JOBID": "LSF", "SGE_TASK_ID": "Grid Engine"}
 _EARLIEST_SECONDS, _LATEST_SECONDS = 1e9, 1e11  # the years 2001 and 5138; less was meant as a length of time
 _SHARE = 0.95
@@ -99,8 +100,8 @@ def _moment(until: datetime | timedelta, clock: Clock) -> float:
 
 
 def _end_of_job(environment: Mapping[str, str]) -> float:
-    """What the batch system says. Slurm alone tells its jobs when they end (sbatch(1), output environment variables);
-    the others tell a length at most, and not since when."""
+    """What the batch system says. Slurm alone tells its jobs when they end (sbatch(1), output environment variables),
+    and 22.05 does not yet; the others tell a length at most, and not since when."""
     text = environment.get(_END_OF_JOB, "")
     try:
         end = float(text)
@@ -109,6 +110,10 @@ def _end_of_job(environment: Mapping[str, str]) -> float:
     if _EARLIEST_SECONDS <= end <= _LATEST_SECONDS:
         return end
     found = f"{_END_OF_JOB} is {text!r}, which is no time" if text else f"{_END_OF_JOB} (of Slurm) is not set"
+    if not text and "SLURM_JOB_ID" in environment:
+        raise BadArgument(
+            "until", WALLTIME, f"{found}, as in older versions (22.05); in the job script, {_SET_END} sets it"
+        )
     others = [system for variable, system in _OTHER_SYSTEMS.items() if variable in environment]
     where = f"; {others[0]}, in whose job this runs, does not tell it when it ends" if others else ""
     advice = "give a datetime, or a timedelta from now, a little less than the job has left"

@@ -159,8 +159,17 @@ def test_the_array_of_the_readme_shares_the_items(lab: SlurmLab, tmp_path: Path)
     assert (events.count("started"), events.count("done")) == (4, 5)
 
 
-def test_a_node_that_failed_is_a_suspicion_and_no_proof(lab: SlurmLab, scene: Scene, monkeypatch: Any) -> None:
-    """Last: the node stays down."""
+@pytest.fixture
+def short_lived_lab() -> Iterator[SlurmLab]:
+    SlurmLab.require()
+    with SlurmLab() as lab:
+        yield lab
+
+
+def test_a_node_that_failed_is_a_suspicion_and_no_proof(
+    short_lived_lab: SlurmLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab, scene = short_lived_lab, Scene(short_lived_lab, tmp_path / "run")
     monkeypatch.setenv("SLURM_CONF", lab.environment["SLURM_CONF"])
     job = Job("slurm", scene.begin("n1", "killed", "deaf", "x"), "lab", "")
     other = Job("slurm", str(int(job.id) + 1000), "lab", "")

@@ -170,6 +170,11 @@ def test_the_end_of_a_slurm_job_is_its_walltime() -> None:
     assert wall_end("walltime", HandClock(), {"SLURM_JOB_END_TIME": "1795641404"}) == 1795641404
 
 
+def test_an_older_slurm_is_helped_by_a_line_in_the_job_script() -> None:
+    with pytest.raises(BadArgument, match=r"older versions.*squeue -h -j \$SLURM_JOB_ID"):
+        wall_end("walltime", HandClock(), {"SLURM_JOB_ID": "7"})
+
+
 @pytest.mark.parametrize(
     ("environment", "words"),
     [

@@ -15,6 +15,8 @@ from multiprocesstools.claims.record import Record
 from multiprocesstools.claims.survey import State
 from multiprocesstools.claims.sweep import sweep
 from tests.claims.conftest import World, refused, won
+from tests.proof.simulated.simulate import Process, Simulation
+from tests.proof.simulated.story import draw
 
 TIMEOUT = Word("job 7 on cluster c ended: TIMEOUT", interrupted=True)
 FAILED = Word("job 7 on cluster c ended: FAILED")
@@ -151,3 +153,25 @@ def test_a_lying_batch_system_costs_a_computation_and_no_final_is_replaced(world
 def write(me: Instance, claim: Claim, text: str) -> list[tuple[str, str]]:
     Path(me.staging(claim)).write_text(text)
     return [(me.staging(claim), claim.slot.final)]
+
+
+class Lied(Simulation):
+    """A run in which a batch system says of every owner that is silent for three beats that its node has failed."""
+
+    def _instance(self, process: Process) -> Instance:
+        me = super()._instance(process)
+        me.peers.inquiry = lambda owner, gone: NODE_FAIL
+        return me
+
+    def _is_excused(self, *attempt: Any) -> bool:
+        """Two owners at once, which is what a lie costs."""
+        return True
+
+
+def test_no_promise_but_one_owner_rests_on_the_word() -> None:
+    """Random schedules in virtual time, of what stands still for a while and comes back."""
+    troubles = ("stop", "suspend", "cut", "crash")
+    seeds = [seed for seed in range(60) if draw(seed).style != "in place"]
+    told, honest = ([kind(seed, troubles).run() for seed in seeds] for kind in (Lied, Simulation))
+    assert {one.story.seed: one.broken for one in told if one.broken} == {}
+    assert sum(one.suspicions for one in told) > sum(one.suspicions for one in honest) > 0

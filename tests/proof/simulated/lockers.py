@@ -17,8 +17,9 @@ LOCK = "/run/locks/a"
 _ROUNDS_ALONE = 4
 
 
-def locker(rounds: int = 1, *, word: str = "held", ready: bool = True) -> Program:
-    """Tries to take the lock so many times, and gives it back each time. `ready`: it is there already."""
+def locker(rounds: int = 1, *, word: str = "held", ready: bool = True, stays: bool = True) -> Program:
+    """Tries to take the lock so many times, and gives it back each time. `ready`: it is there already. `stays`: when it
+    is alone it tries until it has had the lock."""
 
     def play(player: Player) -> None:
         if ready and player.number == 1:
@@ -29,7 +30,7 @@ def locker(rounds: int = 1, *, word: str = "held", ready: bool = True) -> Progra
         purse, tries = Purse(me, itertools.count(1).__next__), itertools.count()
         for _ in range(rounds):
             _turn(player, me, purse, next(tries), word)
-        if player.ask(("alone?",)):  # then nothing may stand in the way any more
+        if stays and player.ask(("alone?",)):  # then nothing may stand in the way any more
             for _ in range(_ROUNDS_ALONE):
                 if _turn(player, me, purse, next(tries), word):
                     return
@@ -63,7 +64,7 @@ def _of(name: str, ways: Ways, budget: dict[str, int] | None = None, programs: t
     )
 
 
-THREE = (locker(),) * 3
+THREE = (locker(), locker(stays=False), locker(stays=False))
 BLIND = Ways(blind=True)
 SETTINGS = [
     _of("made by two at once", BLIND, {"crash": 1}, (locker(ready=False),) * 2),

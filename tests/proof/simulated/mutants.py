@@ -240,8 +240,8 @@ MUTANTS = [
     ),
     _one(
         "others say that a chunk is over, beside the ends of its items", "claims/claim.py",
-        "    if me.write_ended(slot, attempt, me.ended(outcome, exception=_words(verdict))):",
-        "    if me.write_ended(slot.holder(attempt), attempt, me.ended(outcome, exception=_words(verdict))):",
+        "    if me.write_ended(slot, attempt, me.ended(outcome, exception=verdict.reason)):",
+        "    if me.write_ended(slot.holder(attempt), attempt, me.ended(outcome, exception=verdict.reason)):",
         "chunk, suspicion",
     ),
     _one(
