@@ -34,6 +34,7 @@ from multiprocesstools.errors import (
     DuplicateFinal,
     FinalOfAnotherKind,
     HelperClosed,
+    ItemGivenBack,
     MarkedFailed,
     NewerFormat,
     NoSources,
@@ -1406,7 +1407,7 @@ def test_an_item_used_after_cleanup_publishes_nothing(run: Path) -> None:
         assert again is not None and again.attempt == 2
         with again:
             again.path.write_text("in time")
-    with item:
+    with pytest.raises(ItemGivenBack, match="'x' was given back"), item:
         item.path.write_text("late")
     assert tree(run)["x"] == b"in time" and names(run) == {"x"}
 
