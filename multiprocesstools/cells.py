@@ -131,8 +131,7 @@ def _drop(crew: Crew, claim: Claim) -> None:
     end(instance, claim, instance.ended(Outcome.DROPPED, started=claim.started))
     claim.given_up = True
     if not announced:
-        began = instance.clock.elapsed() - max(0.0, instance.clock.wall() - claim.started)
-        journal.add_end("dropped", claim.name, claim.attempt, began)
+        journal.add_end("dropped", claim.name, claim.attempt, claim.began)
         crew.say(f"{claim.name!r} was given back; another instance can take it")
 
 
