@@ -105,7 +105,7 @@ def test_a_finished_item_is_done_and_its_journal_says_by_whom(run: Path) -> None
     begin(run, done)
     answer = told(run, "0.txt")
     assert (answer.state, answer.rule, answer.leftovers) == ("done", Rule.FINAL_THERE, False)
-    assert [entry.text.split()[0] for entry in answer.events] == ["claimed", "done"]
+    assert [entry.text.split()[0] for entry in answer.events] == ["done"]
     remote(run)
     assert told(run, "0.txt").leftovers and "`multiprocesstools cleanup" in what_next(told(run, "0.txt"))
 

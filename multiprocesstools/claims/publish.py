@@ -92,10 +92,7 @@ def _is_published(me: Instance, final: str) -> bool:
 
 def _settle(me: Instance, claim: Claim) -> None:
     """The item is done: clear up and let it go."""
-    if claim.attempt == 1 and not (claim.slot.chunk or claim.given_up or claim.lost):
-        _remove_name(me, claim.path)  # nothing else was left, which `clear` would say in more words
-    else:
-        clear(me, claim.slot, claim.attempt, declared_over=claim.given_up or claim.lost)
+    clear(me, claim.slot, claim.attempt, declared_over=claim.given_up or claim.lost)
     me.hands.finish(claim.slot)
 
 

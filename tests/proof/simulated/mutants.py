@@ -26,7 +26,7 @@ _DECLARE = "        declare_over(me, slot, attempt, verdict)\n    return verdict
 MUTANTS = [
     _one(
         "no look again under the claim", "claims/claim.py",
-        "        final = me.disk.look(slot.final)\n", "        final = None\n", "crash",
+        "        final = me.disk.look(claim.final)\n", "        final = None\n", "crash",
     ),
     _one(
         "rename instead of link", "claims/publish.py",
@@ -202,8 +202,8 @@ MUTANTS = [
     ),
     _one(
         "the claim goes before the final comes", "claims/publish.py",
-        "    result = Published.MINE\n",
-        "    result = Published.MINE\n    me.disk.unlink(claim.slot.claim(claim.attempt))\n",
+        "    claim.publishing, result = True, MINE\n",
+        "    claim.publishing, result = True, MINE\n    me.disk.unlink(claim.path)\n",
         "crash",
     ),
     _one(
