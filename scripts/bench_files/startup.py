@@ -3,6 +3,7 @@
 Guarantee: every round starts each process once, in turn, so that a slow moment strikes all of them.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,8 @@ with MultiProcessHelper("small", sys.argv[1]) as helper:
 
 def run(rounds: int) -> list[Table]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        subprocess.run([sys.executable, "-c", _LOOP, folder], check=True, cwd=CHECKOUT, stdout=subprocess.DEVNULL)
+        for script in ([sys.executable, "-c", _LOOP, folder], [sys.executable, _command(), "status", folder]):
+            subprocess.run(script, check=True, cwd=CHECKOUT, stdout=subprocess.DEVNULL, env=_environment())
         commands = {
             BARE: ["-c", "pass"],
             "import multiprocesstools": ["-c", "import multiprocesstools"],
@@ -46,9 +48,15 @@ def run(rounds: int) -> list[Table]:
 def _seconds(arguments: list[str]) -> float:
     began = time.monotonic()
     subprocess.run(
-        [sys.executable, *arguments], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/"
-    )
+        [sys.executable, *arguments], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/",
+        env=_environment(),
+    )  # fmt: skip
     return time.monotonic() - began
+
+
+def _environment() -> dict[str, str]:
+    """With compiled modules, as users have them."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _command() -> str:
