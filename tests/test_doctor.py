@@ -129,7 +129,7 @@ def test_what_two_see_on_sshfs(tmp_path: Path) -> None:
             )
             for name, place in zip(("one", "other"), lab.mounts, strict=True)
         ]  # fmt: skip
-        opinions = [json.loads(machine.communicate(timeout=120)[0]) for machine in machines]
+        opinions = [json.loads(machine.communicate(timeout=250)[0]) for machine in machines]
         assert os.listdir(lab.export) == []
     for said in opinions:
         assert said["safe"] and said["mount"]["kind"] == "fuse.sshfs"
