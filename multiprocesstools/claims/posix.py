@@ -83,8 +83,8 @@ class PosixDisk:
     def draft(self, path: str, data: bytes) -> Draft:
         descriptor = _create(path)
         try:
+            _make_readable(descriptor)  # before: on NFS a look at what was written sends it to the server
             _write_all(descriptor, data)
-            _make_readable(descriptor)
         except OSError as error:
             os.close(descriptor)
             raise HalfCreated(error.errno, error.strerror, path) from error
