@@ -81,13 +81,12 @@ def test_two_that_meet_try_everything_together_whatever_a_killed_one_has_left(tm
         time.sleep(0.02)
     dead.kill()
     dead.wait()
-    script = SHORT_DOCTOR.replace("observe_seconds=6", "observe_seconds=1")
+    script = SHORT_DOCTOR.replace("observe_seconds=6", "observe_seconds=1").replace("ROUNDS = 20", "ROUNDS = 60")
     doctors = [
         subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    for one in doctors:
-        said = json.loads(one.communicate(timeout=30)[0])
+    for said in [json.loads(one.communicate(timeout=60)[0]) for one in doctors]:
         assert said["safe"] and said["peer"]["is_here"] and "both on this machine" in said["verdict"]
         assert said["peer"]["races"]["rename of one name"] == {"rounds": 60, "both": 0, "nobody": 0}
         assert said["peer"]["flock"] == said["peer"]["fcntl"] == "excludes"
