@@ -56,6 +56,12 @@ FLOORS = [
     ["directories"],
     ["opening", "documented", "mapping", "cells"],
     ["helper"],
+    ["workers.emitter", "workers.packing", "workers.tally"],
+    ["workers.worker"],
+    ["workers.pool"],
+    ["workers.feed", "workers.outbox"],
+    ["workers.shared_run"],
+    ["workers.controller"],
     ["report.text", "report.doctor"],
     ["report.explanation"],
     ["cli.common"],
@@ -80,13 +86,13 @@ ONLY_HERE_STARTING = {"batch.command", "pacemaker"}
 ONLY_HERE_BATCH_SYSTEMS = {"member"}
 
 # What `from multiprocesstools import MultiProcessHelper` must not load, because not every loop needs it.
-HEAVY = ["click", "rich", "numpy", "pandas", "multiprocessing", "asyncio", "http", "email.message", "unittest"]
+HEAVY = ["click", "rich", "psygnal", "cloudpickle", "numpy", "pandas", "multiprocessing", "asyncio", "http", "email.message", "unittest"]
 
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-ROOMS = {name: path for name, path in MODULES.items() if name not in ("__init__", "batch", "claims", "report")}
+ROOMS = {name: path for name, path in MODULES.items() if name not in ("__init__", "batch", "claims", "report", "workers")}
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 
 

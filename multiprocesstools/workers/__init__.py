@@ -1,0 +1,34 @@
+"""Pools: a function over a queue of tasks, or an app, in processes that may die; with signals, and ways to stop.
+
+from multiprocesstools.workers import WorkerController
+
+if __name__ == "__main__":
+    with WorkerController(4, function) as controller:
+        controller.add_tasks(tasks)
+        for task, result in controller:
+            ...
+"""
+
+TYPE_CHECKING = False  # what type checkers take for true
+
+if TYPE_CHECKING:
+    from psygnal import emit_queued
+
+    from multiprocesstools.workers.controller import WorkerController
+    from multiprocesstools.workers.worker import send_message
+
+_ROOMS = {
+    "WorkerController": "multiprocesstools.workers.controller",
+    "emit_queued": "psygnal",
+    "send_message": "multiprocesstools.workers.worker",
+}
+
+__all__ = ["WorkerController", "emit_queued", "send_message"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_ROOMS[name]), name)

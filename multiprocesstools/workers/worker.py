@@ -1,0 +1,5 @@
+"""The child."""
+
+
+def send_message(text: str) -> None:
+    raise NotImplementedError
