@@ -60,7 +60,9 @@ FLOORS = [
     ["workers.worker"],
     ["workers.pool"],
     ["workers.feed", "workers.outbox"],
-    ["workers.shared_run"],
+    ["workers.desk"],
+    ["workers.shift"],
+    ["workers.engine"],
     ["workers.controller"],
     ["report.text", "report.doctor"],
     ["report.explanation"],
@@ -86,13 +88,17 @@ ONLY_HERE_STARTING = {"batch.command", "pacemaker"}
 ONLY_HERE_BATCH_SYSTEMS = {"member"}
 
 # What `from multiprocesstools import MultiProcessHelper` must not load, because not every loop needs it.
-HEAVY = ["click", "rich", "psygnal", "cloudpickle", "numpy", "pandas", "multiprocessing", "asyncio", "http", "email.message", "unittest"]
+HEAVY = [
+    *["click", "rich", "psygnal", "cloudpickle", "numpy", "pandas"],
+    *["multiprocessing", "asyncio", "http", "email.message", "unittest"],
+]
+HOUSES = ("__init__", "batch", "claims", "report", "workers")
 
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-ROOMS = {name: path for name, path in MODULES.items() if name not in ("__init__", "batch", "claims", "report", "workers")}
+ROOMS = {name: path for name, path in MODULES.items() if name not in HOUSES}
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 
 

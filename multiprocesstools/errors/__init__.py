@@ -15,8 +15,10 @@ from multiprocesstools.errors.misuse import (
     ItemGivenBack,
     ItemNotEntered,
     LoopEnded,
+    MainGuardMissing,
     NoSources,
     NotHeld,
+    WrongState,
     check_choice,
 )
 from multiprocesstools.errors.run import (
@@ -35,6 +37,7 @@ from multiprocesstools.errors.run import (
     UnsafeFilesystem,
 )
 from multiprocesstools.errors.work import (
+    CannotBeSent,
     CannotSave,
     FunctionFailed,
     FunctionWroteNothing,
@@ -45,14 +48,19 @@ from multiprocesstools.errors.work import (
     OutOfTime,
     PoolBroken,
     StopRequested,
+    TasksBroken,
+    TaskTimeout,
     TooManyFailures,
     WorkerDied,
+    WorkerKilled,
+    WorkersUnusable,
 )
 
 __all__ = [
     "AlreadyHeld",
     "BadArgument",
     "BadName",
+    "CannotBeSent",
     "CannotSave",
     "ChunksDiffer",
     "ClaimLost",
@@ -70,6 +78,7 @@ __all__ = [
     "ListChanged",
     "LockTimeout",
     "LoopEnded",
+    "MainGuardMissing",
     "MarkedFailed",
     "MisuseError",
     "MultiProcessError",
@@ -86,10 +95,15 @@ __all__ = [
     "SettingsDiffer",
     "SeveralItems",
     "StopRequested",
+    "TaskTimeout",
+    "TasksBroken",
     "TooManyFailures",
     "UnknownItem",
     "UnsafeFilesystem",
     "WorkError",
     "WorkerDied",
+    "WorkerKilled",
+    "WorkersUnusable",
+    "WrongState",
     "check_choice",
 ]
