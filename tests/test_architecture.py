@@ -63,6 +63,8 @@ FLOORS = [
     ["workers.desk"],
     ["workers.shift"],
     ["workers.engine"],
+    ["workers.hands"],
+    ["workers.shared_run"],
     ["workers.controller"],
     ["report.text", "report.doctor"],
     ["report.explanation"],

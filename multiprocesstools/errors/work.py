@@ -114,6 +114,20 @@ class CannotBeSent(WorkError, TypeError):
         )
 
 
+class UntrustedResult(WorkError):
+    """A file with a result that somebody else could have written."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} belongs to another user, or others may write it, and unpickling runs what it says: it was "
+            "not read. If you trust it, make it yours: cp it, and chmod go-w"
+        )
+
+
 class TasksBroken(WorkError):
     """The iterable that gives the tasks raised, so that not all tasks are known. Its error is the cause."""
 

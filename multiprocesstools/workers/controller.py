@@ -8,20 +8,44 @@ Guarantee: every task that was added is settled once, by a result or by the erro
 outlives `stop`, the end of a run, or the process that started them. Condition: slots and tasks' iterables return.
 """
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from multiprocesstools.errors import BadArgument, WrongState
 from multiprocesstools.workers.emitter import Emitter, signal
-from multiprocesstools.workers.engine import Engine, State
+from multiprocesstools.workers.engine import Engine, State, Works
 from multiprocesstools.workers.outbox import Reader
+from multiprocesstools.workers.shared_run import Place, SharedRun, place_of
 from multiprocesstools.workers.shift import Wish
 from multiprocesstools.workers.tally import TaskFailure
 
 
 class Controller(Engine):
     """The controller without its signals: whoever gives it some by their names has one, of psygnal or of Qt."""
+
+    def __init__(
+        self, n_workers: int | None = None, function: Callable[..., Any] | None = None, func_args: Iterable[Any] = (),
+        func_kwargs: Mapping[str, Any] | None = None, *, timeout: float | None = None, max_attempts: int = 3,
+        start_method: str = "spawn", run_directory: str | os.PathLike[str] | None = None, name: str | None = None,
+        run_options: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            n_workers, function, func_args, func_kwargs, timeout=timeout, max_attempts=max_attempts,
+            start_method=start_method,
+        )  # fmt: skip
+        self._place: Place | None = None
+        if run_directory is not None:
+            self._place = place_of(run_directory, name, function, run_options or {})
+        elif name is not None or run_options is not None:
+            given = "name" if name is not None else "run_options"
+            raise BadArgument(given, name or run_options, "it is for a pool with a run_directory")
+
+    def _new_shift(self) -> Works:
+        if self._place is None:
+            return super()._new_shift()
+        return SharedRun(self._desk, self._feed, self._terms, self._place)
 
     # -- what is to be done
 
@@ -181,6 +205,8 @@ class Controller(Engine):
         Raises, at the end, what has ended the run early: WorkersUnusable, TasksBroken.
         """
         self._desk.warn_of_passed_by()
+        if self._place is not None and self._state is State.RUNNING and not self._desk.finalized:
+            self.finalize_tasks()
         return Reader(self._desk.outbox, ordered=ordered, is_idle=self._is_idle, at_end=self._raise_error)
 
     def __iter__(self) -> Reader:
@@ -221,6 +247,11 @@ class WorkerController(Controller):
     max_attempts: so often a task is tried that raises, kills its worker or takes too long (3). What cannot be pickled
         is not tried again.
     start_method: of multiprocessing: "spawn", or "fork" or "forkserver".
+    run_directory: share the tasks with all pools, on any machines, that are given the same tasks in the same order and
+        this directory; each receives all results, also those of earlier starts. Work begins at `finalize_tasks()`, or
+        when the results are iterated over, because the list must be known. Results lie in `run_directory/name/`.
+    name: what this list of tasks is called; default: the name of the function.
+    run_options: further arguments of MultiProcessHelper: `patience_seconds`, `durable`, `parameters`, ...
 
     Signals, emitted in the thread of the pool; see `multiprocesstools.workers.emitter` for the ways to connect
     ----------

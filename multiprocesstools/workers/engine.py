@@ -39,6 +39,17 @@ class Emits(Protocol):
     def emit(self, *args: Any) -> object: ...
 
 
+class Works(Protocol):
+    """One run: a `Shift`, or what takes its place."""
+
+    @property
+    def at_rest(self) -> bool: ...
+    def ask(self, wish: Wish) -> None: ...
+    def run(self) -> bool: ...
+    def wake(self) -> None: ...
+    def kill(self) -> None: ...
+
+
 class Engine:
     """A controller without its door and without its signals, which it knows by these names only."""
 
@@ -62,7 +73,7 @@ class Engine:
             check_count("max_attempts", max_attempts), start_method,
         )  # fmt: skip
         self._state, self._lock = State.NEW, threading.RLock()
-        self._shift: Shift | None = None
+        self._shift: Works | None = None
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         reports = Reports(self._received, self._failed, self._said, self._progressed, self._has_receivers)
@@ -107,13 +118,16 @@ class Engine:
         before, self._error = self._thread, None
         if before is not None and not self._is_in_thread():
             before.join()  # it may be emitting `finished`
-        shift = self._shift = Shift(self._desk, self._feed, self._terms)
+        shift = self._shift = self._new_shift()
         self._state, self._leaving = State.RUNNING, False
         self._thread = threading.Thread(target=self._run, args=(shift,), name="multiprocesstools-workers", daemon=True)
         atexit.register(self._stop_at_exit)
         self._thread.start()
 
-    def _run(self, shift: Shift) -> None:
+    def _new_shift(self) -> Works:
+        return Shift(self._desk, self._feed, self._terms)
+
+    def _run(self, shift: Works) -> None:
         done = False
         try:
             done = shift.run()
@@ -123,7 +137,7 @@ class Engine:
         finally:
             self._end(done, shift)
 
-    def _end(self, done: bool, shift: Shift) -> None:
+    def _end(self, done: bool, shift: Works) -> None:
         broken = self._feed.broken
         if broken is not None and self._error is None:
             drawn, cause = broken
@@ -151,7 +165,7 @@ class Engine:
             shift.ask(Wish.END)
             self._await_end(shift, thread)
 
-    def _await_end(self, shift: Shift, thread: threading.Thread) -> None:
+    def _await_end(self, shift: Works, thread: threading.Thread) -> None:
         """It ends at once, unless it is in a slot that has not returned, or in the middle of a large message."""
         thread.join(_STOP_SECONDS)
         if thread.is_alive():
@@ -172,7 +186,7 @@ class Engine:
             self._shift.wake()
 
     def _is_at_rest(self) -> bool:
-        return self._feed.in_hand == 0 or not self.is_alive()
+        return self._shift is None or self._shift.at_rest or not self.is_alive()
 
     def _is_idle(self) -> bool:
         """Will no result come, for all that is known? WrongState before start."""

@@ -1,22 +1,26 @@
 """What travels between a pool and its workers, as bytes: functions, tasks, results and exceptions.
 
-Guarantee: what was packed here can be unpacked there, also what was defined in a script, a console or a notebook, which
-cloudpickle sends with its code; an exception that could not be unpacked is sent as its words and its traceback.
-Condition: modules are found by their names on both sides, and it is the same Python.
+What workers can import is sent by its name, as pickle does it; what was defined in a console, a notebook or a function
+is sent with its code, by cloudpickle. Of a function both are sent, since a worker may find that the name is not there.
+
+Guarantee: an exception that could not be unpacked is sent as its words and its traceback. Condition: modules are found
+by their names on both sides, and it is the same Python.
 """
 
 import pickle
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from types import TracebackType
 from typing import Any
 
 from multiprocesstools.errors import BadArgument, CannotBeSent, FunctionFailed
 from multiprocesstools.saving import kind
 
 _PROTOCOL = 5
-_PLAIN = frozenset({int, float, complex, bool, str, bytes, bytearray, type(None)})
-"""Nothing in them could need cloudpickle, which takes ten times as long to begin."""
+_PACKAGE = __name__.partition(".")[0] + "."
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +35,34 @@ def pack_function(
     key: int, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Function:  # fmt: skip
     """BadArgument for what cannot be called or cannot be sent."""
-    import cloudpickle  # type: ignore[import-untyped]
-
     if not callable(function):
         raise BadArgument("function", function, "it must be a function of a task, and of func_args and func_kwargs")
-    call = (function, args, dict(kwargs))
-    try:
-        return Function(key, cloudpickle.dumps(call, _PROTOCOL))
-    except Exception as error:
-        try:  # by its name: what its globals hold then need not travel
-            return Function(key, pickle.dumps(call, _PROTOCOL))
-        except Exception:
+    call, ways, reason = (function, args, dict(kwargs)), [], ""
+    for way in (pickle.dumps, _by_value) if _has_importable_main() else (_by_value,):
+        try:
+            ways.append(way(call, _PROTOCOL))
+        except Exception as error:
             reason = f"it, or an argument of it, cannot be sent to a worker ({type(error).__name__}: {error})"
-            raise BadArgument("function", function, reason) from error
+    if not ways:
+        raise BadArgument("function", function, reason)
+    return Function(key, pickle.dumps(ways, _PROTOCOL))
+
+
+def unpack_function(packed: bytes) -> Callable[[Any], Any]:
+    """A function of a task alone. Whatever unpacking raises, it raises."""
+    *ways, last = pickle.loads(packed)
+    for way in ways:
+        try:
+            return _applied(*pickle.loads(way))
+        except (AttributeError, ImportError):
+            continue  # it stands under the main guard of the script
+    return _applied(*pickle.loads(last))
 
 
 def pack(value: Any, what: str) -> bytes:
     """A task or a result. CannotBeSent, which says `what` it was."""
     try:
-        if type(value) in _PLAIN:
-            return pickle.dumps(value, _PROTOCOL)
-        import cloudpickle
-
-        packed: bytes = cloudpickle.dumps(value, _PROTOCOL)
-        return packed
+        return _pack(value)
     except MemoryError:
         raise
     except Exception as error:
@@ -66,9 +74,36 @@ def unpack(packed: bytes) -> Any:
     return pickle.loads(packed)
 
 
+def _pack(value: Any) -> bytes:
+    if _has_importable_main():
+        try:
+            return pickle.dumps(value, _PROTOCOL)
+        except (pickle.PicklingError, AttributeError, TypeError):
+            pass  # it has no name that would be found
+    return _by_value(value, _PROTOCOL)
+
+
+def _by_value(value: Any, protocol: int) -> bytes:
+    import cloudpickle  # type: ignore[import-untyped]
+
+    packed: bytes = cloudpickle.dumps(value, protocol)
+    return packed
+
+
+@cache
+def _has_importable_main() -> bool:
+    """Will a worker have what is defined in `__main__`? Not that of a console or a notebook."""
+    main = sys.modules["__main__"]
+    return getattr(main, "__spec__", None) is not None or hasattr(main, "__file__")
+
+
+def _applied(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Callable[[Any], Any]:
+    return lambda task: function(task, *args, **kwargs)
+
+
 def pack_error(error: BaseException) -> bytes:
     """An exception and its traceback, which is a note of it on the other side."""
-    words = "".join(traceback.format_exception(error))
+    words = "".join(traceback.format_exception(type(error), error, _of_the_function(error.__traceback__)))
     try:
         packed = pack(error, "exception")
         if type(unpack(packed)) is not type(error):
@@ -85,3 +120,11 @@ def unpack_error(packed: bytes) -> tuple[BaseException, str]:
     if not isinstance(error, FunctionFailed):  # which shows its traceback already
         error.add_note(f"in a worker:\n{words}")
     return error, words
+
+
+def _of_the_function(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback without the frames of this package that have led to the function."""
+    inner = trace
+    while inner is not None and inner.tb_frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        inner = inner.tb_next
+    return inner if inner is not None else trace

@@ -6,7 +6,6 @@ workers are gone when the thread ends. Condition: the thread is let run; what it
 
 import logging
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -46,8 +45,19 @@ class Shift:
         self._desk, self._feed, self._terms = desk, feed, terms
         self._pool = Pool(terms.n_workers, start_method=terms.start_method, timeout=terms.timeout)
         self._wish, self._lock = Wish.WORK, threading.Lock()
-        self.wake: Callable[[], None] = self._pool.wake
-        self.kill: Callable[[], None] = self._pool.kill_all
+
+    @property
+    def at_rest(self) -> bool:
+        """Is no task in work?"""
+        return self._feed.in_hand == 0
+
+    def wake(self) -> None:
+        """There is something to look at."""
+        self._pool.wake()
+
+    def kill(self) -> None:
+        """End the workers, whatever the thread of this run does."""
+        self._pool.kill_all()
 
     def ask(self, wish: Wish) -> None:
         """Change what is asked of it, by any thread. After that nothing is begun that is not wished."""

@@ -18,6 +18,7 @@ import pickle
 import select
 import signal
 import threading
+from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -74,7 +75,7 @@ def work(connection: "Connection[Any, Any]") -> None:
 
 def _serve(line: Line) -> None:
     function: bytes = b""
-    call: tuple[Any, Any, Any] | None = None
+    call: Callable[[Any], Any] | None = None
     while True:
         word, number, packed = line.receive()
         if word == END:
@@ -83,17 +84,12 @@ def _serve(line: Line) -> None:
             function, call = packed, None
             continue
         try:
-            call = call or packing.unpack(function)
-            answer, result = DONE, _call(call, packed)
+            call = call or packing.unpack_function(function)
+            answer, result = DONE, packing.pack(call(packing.unpack(packed)), "result")
         except BaseException as error:  # SystemExit, too, is a failure of the task
             answer, result = FAILED, packing.pack_error(error)
         line.send(answer, number, result)
         del packed, result  # or a large one would be held until the next one is there
-
-
-def _call(call: tuple[Any, Any, Any], packed: bytes) -> bytes:
-    function, args, kwargs = call
-    return packing.pack(function(packing.unpack(packed), *args, **kwargs), "result")
 
 
 def _end_with_the_parent() -> None:

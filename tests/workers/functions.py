@@ -118,3 +118,22 @@ def speak(task: int) -> int:
 
 def pid(task: Any) -> int:
     return os.getpid()
+
+
+def slow_double(task: int) -> tuple[int, int]:
+    """With the process that the worker belongs to."""
+    time.sleep(0.03)
+    return 2 * task, os.getppid()
+
+
+def count_calls(task: str, path: str) -> str:
+    """Each call leaves a file with its task."""
+    Path(f"{path}-{os.getpid()}-{time.monotonic_ns()}").write_text(task)
+    return task.upper()
+
+
+def die_if(task: str) -> str:
+    """As the task says."""
+    if task == "sleep":
+        time.sleep(1000)
+    return die(task, task)
