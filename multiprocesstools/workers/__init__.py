@@ -12,14 +12,13 @@ if __name__ == "__main__":
 TYPE_CHECKING = False  # what type checkers take for true
 
 if TYPE_CHECKING:
-    from psygnal import emit_queued
-
     from multiprocesstools.workers.controller import WorkerController
+    from multiprocesstools.workers.emitter import emit_queued
     from multiprocesstools.workers.worker import send_message
 
 _ROOMS = {
     "WorkerController": "multiprocesstools.workers.controller",
-    "emit_queued": "psygnal",
+    "emit_queued": "multiprocesstools.workers.emitter",
     "send_message": "multiprocesstools.workers.worker",
 }
 

@@ -17,6 +17,8 @@ from typing import Any
 
 import psygnal
 
+from multiprocesstools.errors import BadArgument
+
 _log = logging.getLogger("multiprocesstools.workers")
 
 
@@ -62,8 +64,12 @@ class Emitter(psygnal.SignalInstance):
 
 
 def _in_loop(slot: Callable[..., Any]) -> Callable[..., None]:
-    """psygnal's own queue for asyncio is not for other threads than that of the loop."""
-    loop = asyncio.get_running_loop()
+    """psygnal's own queue for asyncio is not for other threads than that of the loop. BadArgument without a loop."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError as error:
+        reason = "it would be awaited in the asyncio loop that runs now, and none does: connect it in a coroutine"
+        raise BadArgument("slot", slot, reason) from error
     tasks: set[asyncio.Task[None]] = set()  # the loop itself holds them weakly
 
     async def watched(*args: Any) -> None:
