@@ -218,7 +218,8 @@ class Pool:
             self._idle.remove(worker)
         if not worker.ready:
             self._stillborn += 1
-            if self._stillborn > _MOST_STILLBORN or (not self._proven and code > 0):
+            nobody = not any(other.ready for other in self.workers)
+            if nobody and (self._stillborn > _MOST_STILLBORN or (not self._proven and code > 0)):
                 raise WorkersUnusable(code)
         if job is not None:
             yield Event(None, job, code=code, expired=worker.expired)

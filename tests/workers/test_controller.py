@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 from multiprocesstools.errors import (
@@ -125,6 +126,17 @@ class TestResults:
             assert 0 < controller.progress < 1
             controller.stop()
 
+    def test_a_list_that_changes_later_was_copied_and_an_array_is_drawn(self) -> None:
+        tasks = [1, 2]
+        with WorkerController(1, functions.double) as controller:
+            controller.add_tasks(tasks)
+            tasks.clear()
+            controller.add_tasks(numpy.arange(3))
+            controller.add_tasks(range(10**12))
+            reader = controller.results()
+            assert [next(reader) for _ in range(8)] == [(task, 2 * task) for task in (1, 2, 0, 1, 2, 0, 1, 2)]
+            controller.stop()
+
     def test_an_iterable_that_waits_does_not_hold_up_results(self) -> None:
         more = threading.Event()
 
@@ -218,6 +230,24 @@ class TestSignals:
         assert time.monotonic() - began < 10
         hold.set()
         assert controller.join(SECONDS)
+
+    def test_a_slot_may_begin_anew_when_all_is_done(self) -> None:
+        controller = WorkerController(1, functions.double)
+        ends = []
+
+        def again() -> None:
+            ends.append(controller.progress)
+            if len(ends) < 3:
+                controller.restart()
+                controller.add_task(1)
+                controller.finalize_tasks()
+
+        controller.finished.connect(again)
+        controller.start()
+        controller.finalize_tasks()
+        wait_until(lambda: len(ends) == 3, "three runs", SECONDS)
+        assert controller.join(SECONDS)
+        assert ends == [-1, 1, 1]
 
 
 class TestFailures:
