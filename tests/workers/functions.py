@@ -60,6 +60,13 @@ def start_a_program(task: Any, path: str) -> None:
     program.wait()
 
 
+def start_a_program_and_die(task: Any, path: str) -> None:
+    """Be killed as by the system, while a program goes on."""
+    program = subprocess.Popen(["sleep", "1000"])
+    Path(f"{path}.program").write_text(str(program.pid))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def die(task: Any, how: str) -> Any:
     if how == "exit":
         os._exit(3)

@@ -428,6 +428,15 @@ class TestLife:
         assert not controller.is_alive()
         assert list(controller) == []
 
+    def test_what_a_killed_worker_had_started_is_ended(self, tmp_path: Path) -> None:
+        path = tmp_path / "x"
+        function = functions.start_a_program_and_die
+        with WorkerController(1, function, (str(path),), max_attempts=1) as controller:
+            controller.add_task(1)
+            assert list(controller) == []
+            program = int(Path(f"{path}.program").read_text())
+            wait_until(lambda: not _runs(program), "the program has gone")
+
     def test_an_exception_in_the_block_stops_the_pool(self, tmp_path: Path) -> None:
         controller = WorkerController(1, functions.wait_for, (str(tmp_path / "never"),))
         with pytest.raises(ZeroDivisionError), controller:
