@@ -17,7 +17,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from multiprocessing import forkserver, get_context
+from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.context import BaseContext
 from typing import Any
 
@@ -159,8 +159,7 @@ class Pool:
     # -- inside
 
     def _start(self) -> None:
-        if self._context.get_start_method() == "forkserver":
-            forkserver.ensure_running()  # it must not inherit the mask
+        _start_helpers(self._context.get_start_method())
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=work, args=(theirs,), name="multiprocesstools-worker")  # type: ignore[attr-defined]
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
@@ -245,6 +244,14 @@ class Pool:
                 for key, _ in selector.select(seconds):
                     selector.unregister(key.fd)
                     left.discard(key.fd)
+
+
+def _start_helpers(method: str) -> None:
+    """What multiprocessing starts with the first worker must not inherit the mask, and takes it back."""
+    if method == "forkserver":
+        forkserver.ensure_running()
+    if method != "fork":
+        resource_tracker.ensure_running()
 
 
 def _end_of(process: Any) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.processes import wait_until
+
 
 def descriptors() -> set[str]:
     """What is open, by what it is."""
@@ -23,4 +25,8 @@ def descriptors() -> set[str]:
 def nothing_is_left() -> Iterator[None]:
     yield
     assert multiprocessing.active_children() == []
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("multiprocesstools")] == []
+    wait_until(lambda: not _threads(), "threads end")
+
+
+def _threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("multiprocesstools")]
