@@ -63,7 +63,7 @@ def work(connection: "Connection[Any, Any]") -> None:
     """What a worker does, until it is told to end or the pool has gone."""
     global _line  # noqa: PLW0603 - a process has one pool, and its functions know nothing of it
     os.setpgid(0, 0)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # the pool starts it with SIGINT blocked
+    _hear_ctrl_c_again()
     _end_with_the_parent()
     _line = Line(connection)
     try:
@@ -71,6 +71,14 @@ def work(connection: "Connection[Any, Any]") -> None:
         _serve(_line)
     except (EOFError, OSError):
         return  # nobody is there any more who could be told
+
+
+def _hear_ctrl_c_again() -> None:
+    """The pool starts a worker with SIGINT blocked, until it is in a group of its own; what came meanwhile was not for
+    it, and is thrown away by whoever ignores it."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    signal.signal(signal.SIGINT, handler)
 
 
 def _serve(line: Line) -> None:

@@ -101,18 +101,18 @@ def test_a_task_that_kills_its_worker_or_takes_too_long_fails_alone(tmp_path: Pa
 
 def test_suspend_gives_back_what_was_not_begun_and_restart_goes_on(tmp_path: Path) -> None:
     with pool(tmp_path, functions.slow_double) as controller:
-        controller.add_tasks(range(40))
+        controller.add_tasks(range(120))
         reader = controller.results(ordered=True)
         assert next(reader)[0] == 0
         assert controller.suspend(SECONDS)
         done = len(list((tmp_path / "slow_double").glob("[0-9]*.pkl")))
         assert not list((tmp_path / "slow_double").glob(".mpt-*"))
-        assert 0 < done < 40
+        assert 0 < done < 120
         assert controller.is_alive()
         assert "paused" not in command("status", tmp_path).stdout
         controller.restart()
-        assert [task for task, _ in reader] == list(range(1, 40))
-    assert len(list((tmp_path / "slow_double").glob("[0-9]*.pkl"))) == 40
+        assert [task for task, _ in reader] == list(range(1, 120))
+    assert len(list((tmp_path / "slow_double").glob("[0-9]*.pkl"))) == 120
 
 
 def test_stop_gives_everything_back(tmp_path: Path) -> None:
