@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "multiprocesstools"
 # From the ground up. A module imports only from floors below its own, or from its own floor's earlier rooms.
 FLOORS = [
     ["errors.base"],
-    ["errors.misuse", "errors.run", "errors.work"],
+    ["errors.misuse", "errors.run", "errors.work", "errors.script"],
     ["errors", "clock", "text", "digest", "notebook"],
     ["table"],
     ["statuses"],
@@ -66,6 +66,8 @@ FLOORS = [
     ["workers.hands"],
     ["workers.shared_run"],
     ["workers.controller"],
+    ["workers.process"],
+    ["workers.processes"],
     ["report.text", "report.doctor"],
     ["report.explanation"],
     ["cli.common"],

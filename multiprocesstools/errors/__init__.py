@@ -36,6 +36,7 @@ from multiprocesstools.errors.run import (
     UnknownItem,
     UnsafeFilesystem,
 )
+from multiprocesstools.errors.script import BadOutput, NoFrame, NotStarted, ProcessFailed
 from multiprocesstools.errors.work import (
     CannotBeSent,
     CannotSave,
@@ -61,6 +62,7 @@ __all__ = [
     "AlreadyHeld",
     "BadArgument",
     "BadName",
+    "BadOutput",
     "CannotBeSent",
     "CannotSave",
     "ChunksDiffer",
@@ -84,13 +86,16 @@ __all__ = [
     "MisuseError",
     "MultiProcessError",
     "NewerFormat",
+    "NoFrame",
     "NoResult",
     "NoSources",
     "NotHeld",
+    "NotStarted",
     "NothingWritten",
     "OutOfTime",
     "ParametersDiffer",
     "PoolBroken",
+    "ProcessFailed",
     "RunDirectoryUnusable",
     "RunError",
     "SettingsDiffer",

@@ -14,15 +14,20 @@ TYPE_CHECKING = False  # what type checkers take for true
 if TYPE_CHECKING:
     from multiprocesstools.workers.controller import WorkerController
     from multiprocesstools.workers.emitter import emit_queued
+    from multiprocesstools.workers.process import Process, ProcessState
+    from multiprocesstools.workers.processes import ProcessesLogic
     from multiprocesstools.workers.worker import send_message
 
 _ROOMS = {
+    "Process": "multiprocesstools.workers.process",
+    "ProcessState": "multiprocesstools.workers.process",
+    "ProcessesLogic": "multiprocesstools.workers.processes",
     "WorkerController": "multiprocesstools.workers.controller",
     "emit_queued": "multiprocesstools.workers.emitter",
     "send_message": "multiprocesstools.workers.worker",
 }
 
-__all__ = ["WorkerController", "emit_queued", "send_message"]
+__all__ = ["Process", "ProcessState", "ProcessesLogic", "WorkerController", "emit_queued", "send_message"]
 
 
 def __getattr__(name: str) -> object:
