@@ -40,8 +40,8 @@ ROOMS_OF_AN_IMPORT = words("""
     agreement claims claims.assess claims.bind claims.chunk claims.claim claims.disk claims.ended claims.hands
     claims.held claims.identity claims.instance claims.noted claims.pace claims.peers claims.posix claims.publish
     claims.record claims.slots claims.steady claims.survey claims.whole clock crew cut digest directories documented
-    errors errors.base errors.misuse errors.run errors.work heart helper journal member parameters plan plans requests
-    run settings signals turns
+    errors errors.base errors.misuse errors.run errors.script errors.work heart helper journal member parameters plan
+    plans requests run settings signals turns
 """)
 ROOMS_OF_A_LOOP = ROOMS_OF_AN_IMPORT | words("""
     board chunks course claims.again claims.direct claims.probe failure fate finals hints inplace inventory items logs

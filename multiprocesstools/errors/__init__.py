@@ -36,7 +36,7 @@ from multiprocesstools.errors.run import (
     UnknownItem,
     UnsafeFilesystem,
 )
-from multiprocesstools.errors.script import BadOutput, NoFrame, NotStarted, ProcessFailed
+from multiprocesstools.errors.script import BadInput, BadOutput, NoFrame, NotStarted, ProcessFailed
 from multiprocesstools.errors.work import (
     CannotBeSent,
     CannotSave,
@@ -61,6 +61,7 @@ from multiprocesstools.errors.work import (
 __all__ = [
     "AlreadyHeld",
     "BadArgument",
+    "BadInput",
     "BadName",
     "BadOutput",
     "CannotBeSent",

@@ -158,14 +158,14 @@ class NotHeld(MisuseError, RuntimeError):
 
 
 class WrongState(MisuseError, RuntimeError):
-    """A pool was asked for what it cannot do in the state that it is in."""
+    """A pool or a queue was asked for what it cannot do in the state that it is in."""
 
-    def __init__(self, call: str, state: str, advice: str) -> None:
-        super().__init__(call, state, advice)
-        self.call, self.state, self.advice = call, state, advice
+    def __init__(self, call: str, state: str, advice: str, what: str = "pool") -> None:
+        super().__init__(call, state, advice, what)
+        self.call, self.state, self.advice, self.what = call, state, advice, what
 
     def __str__(self) -> str:
-        return f"{self.call} is not possible, because the pool {self.state}: {self.advice}"
+        return f"{self.call} is not possible, because the {self.what} {self.state}: {self.advice}"
 
 
 class MainGuardMissing(MisuseError, RuntimeError):

@@ -14,7 +14,7 @@ class ProcessFailed(WorkError):
 
     def __str__(self) -> str:
         tail = self.stderr.strip()[-_TAIL:]
-        return f"{self.reason}; its stderr ends with:\n{tail}" if tail else f"{self.reason}, and wrote nothing to stderr"
+        return self.reason + (f"; its stderr ends with:\n{tail}" if tail else ", and wrote nothing to stderr")
 
 
 class NotStarted(ProcessFailed):
@@ -40,6 +40,17 @@ class BadOutput(WorkError, ValueError):
             "multiprocesstools.workers.script.run does that, also if the script prints. For other output, override "
             "use_process_output(bytes)"
         )
+
+
+class BadInput(WorkError, TypeError):
+    """`prepare_process_input` gave what cannot be written to stdin; `kind` is its type."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+    def __str__(self) -> str:
+        return f"prepare_process_input() gave a value of type {self.kind}: give bytes, or text, which is sent as UTF-8"
 
 
 class NoFrame(WorkError):

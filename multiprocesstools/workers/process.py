@@ -12,8 +12,8 @@ import pickle
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from enum import Enum
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from multiprocesstools.errors import BadArgument, BadOutput, CannotBeSent
@@ -22,7 +22,7 @@ from multiprocesstools.saving import kind
 _PROTOCOL = 5
 
 
-class ProcessState(str, Enum):
+class ProcessState(StrEnum):
     """Where a process is in its life."""
 
     PENDING = "Pending"
@@ -62,10 +62,9 @@ class Ledger:
     ended: float | None = None
     cpu_seconds: float = 0.0
     peak_memory_bytes: int | None = None
-    stderr: str = ""
+    stderr: bytearray = field(default_factory=bytearray)
     log: str | None = None
     output: bytes | None = None
-    queue: object = None
 
 
 class Process:
@@ -163,7 +162,7 @@ class Process:
     @property
     def stderr(self) -> str:
         """The last 64 kB of what the program has written to stderr."""
-        return self._ledger.stderr
+        return self._ledger.stderr.decode("utf-8", "replace")
 
     @property
     def log(self) -> str | None:
@@ -177,7 +176,10 @@ class Process:
 
     @property
     def usage(self) -> Usage:
-        """Time and memory so far; looked at twice a second while it runs."""
+        """Time and memory so far, looked at twice a second, and in the first half more often.
+
+        What a program takes after the last look counts in its CPU seconds, but not always in its memory.
+        """
         own = self._ledger
         end = own.ended if own.ended is not None else time.monotonic()
         elapsed = 0.0 if own.began is None else end - own.began

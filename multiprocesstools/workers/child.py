@@ -1,0 +1,155 @@
+"""One program on this machine: its pipes, its end, and what it has started.
+
+    runs --its end--> ended --pipes closed, or nobody waits longer--> reaped        runs --end--> ending --> ended
+
+It runs in a session of its own, so that Ctrl-C in the terminal is not for it, and a signal reaches all of it.
+
+Guarantee: after `reap` nothing of it is left: neither its group, nor, if it was killed or its pipes were still held,
+what has left the group with its environment. It is killed when this process ends, however that ends. Condition: Linux;
+a process that has left the session *and* changed its environment is on its own.
+"""
+
+import os
+import resource
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import IO
+
+from multiprocesstools.workers import far
+from multiprocesstools.workers.command import Command
+from multiprocesstools.workers.consumption import peak_of
+
+READ_BYTES = 1 << 16
+_KIB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a program ended: its code or minus the signal (None: somebody else has waited for it), and what it took."""
+
+    code: int | None
+    cpu_seconds: float
+    memory_bytes: int | None
+
+
+@dataclass(eq=False, slots=True)
+class Child:
+    """Made by `launch`. All descriptors do not block."""
+
+    command: Command
+    process: "subprocess.Popen[bytes]"
+    life: int
+    mark: str
+    stdin: int
+    stdout: int
+    stderr: int
+    handle: int = -1
+    to_write: list[memoryview] = field(default_factory=list)
+    output: bytearray = field(default_factory=bytearray)
+    kill_at: float | None = None
+    stopped_since: float | None = None
+    ended_at: float | None = None
+    cpu_before: float = 0.0
+    look_at: float = 0.0
+    look_pause: float = 0.0
+    peak: int | None = None
+    gone: bool = False
+    killed: bool = False
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    # -- talking
+
+    def write(self) -> bool:
+        """Write what fits. Is all written? What nobody reads any more is thrown away."""
+        try:
+            while self.to_write:
+                written = os.write(self.stdin, self.to_write[0])
+                self.to_write[0] = self.to_write[0][written:]
+                if not self.to_write[0]:
+                    del self.to_write[0]
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.to_write.clear()
+        return True
+
+    def close_input(self) -> None:
+        """It reads to the end."""
+        if self.stdin >= 0:
+            os.close(self.stdin)
+            self.stdin = -1
+
+    # -- ending
+
+    def end(self, seconds: float) -> None:
+        """SIGTERM, and SIGKILL is due after so many seconds. The second time nothing happens."""
+        if self.kill_at is None and not self.gone:
+            self.kill_at = time.monotonic() + seconds
+            if self.ended_at is None:
+                far.send(self.pid, signal.SIGTERM)
+                far.send(self.pid, signal.SIGCONT)  # one that is stopped would not hear of it
+
+    def kill(self) -> None:
+        """SIGKILL to all of it."""
+        self.killed = True
+        far.send(self.pid, signal.SIGKILL)
+        far.kill_marked(self.mark)
+
+    def has_ended(self) -> bool:
+        """Has the program itself ended? Its number stays taken until `reap`."""
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True  # somebody who waits for all children of this process has taken note
+
+    def reap(self) -> End:
+        """Take note of the end, and close everything."""
+        far.send(self.pid, signal.SIGKILL)
+        if self.kill_at is not None and not self.killed:
+            far.kill_marked(self.mark)
+        try:
+            _, status, used = os.wait4(self.pid, 0)
+            code: int | None = os.waitstatus_to_exitcode(status)
+            end = End(code, used.ru_utime + used.ru_stime, _peak(used.ru_maxrss * _KIB))
+        except ChildProcessError:
+            end = End(None, 0.0, None)
+        self.process.returncode = end.code if end.code is not None else 0
+        self.gone = True
+        for descriptor in (self.stdin, self.stdout, self.stderr, self.handle, self.life):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.stdin = self.stdout = self.stderr = self.handle = self.life = -1
+        return end
+
+
+def launch(command: Command) -> Child:
+    """OSError when it cannot be started."""
+    mark = os.urandom(8).hex()
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process, life = far.start(command.words, mark, dict(command.env), command.cwd, **streams)
+    stdin, stdout, stderr = map(_own, (process.stdin, process.stdout, process.stderr))
+    child = Child(command, process, life, mark, stdin, stdout, stderr)
+    if hasattr(os, "pidfd_open"):
+        child.handle = os.pidfd_open(process.pid)
+    return child
+
+
+def _own(pipe: IO[bytes] | None) -> int:
+    """The descriptor, which is closed here and not by the garbage collector."""
+    assert pipe is not None
+    descriptor = os.dup(pipe.fileno())
+    pipe.close()
+    os.set_blocking(descriptor, False)
+    return descriptor
+
+
+def _peak(most: int) -> int | None:
+    """What the system calls the most memory of a child counts in that of its parent before exec (getrusage(2) does not
+    say so; Linux keeps it in exec_mmap): it says something only if it is more."""
+    own = peak_of(os.getpid()) or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
+    return most if most > own else None

@@ -1,0 +1,82 @@
+"""One process in work: what it was given, what has come of it, and, in pure code, what that means.
+
+Guarantee: `verdict` says that it is done only if the program ended with 0 and its output is whole, or answered so.
+"""
+
+import codecs
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import IO
+
+from multiprocesstools.errors import NotStarted, ProcessFailed
+from multiprocesstools.workers.child import Child
+from multiprocesstools.workers.command import Command
+from multiprocesstools.workers.process import Process
+
+_Decoder = codecs.getincrementaldecoder("utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of one process. `error`: why it has failed. `again`: its program died, and another one may do it."""
+
+    output: bytes = b""
+    code: int | None = None
+    error: BaseException | None = None
+    again: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Errand:
+    """A process in work. `reason`: why it is being ended."""
+
+    process: Process
+    command: Command | None = None
+    input: bytes = b""
+    child: Child | None = None
+    deadline: float | None = None
+    cancelled: bool = False
+    reason: str = ""
+    unheard: int = 0
+    decode: Callable[[bytes], str] = field(default_factory=lambda: _Decoder("replace").decode)
+    log: IO[bytes] | None = None
+
+
+def not_started(words: tuple[str, ...], error: OSError) -> NotStarted:
+    """What is wrong with a program that the system does not execute."""
+    what = f"{words[0]!r} cannot be started: {error.strerror or error}"
+    if isinstance(error, FileNotFoundError):
+        advice = "is the path right? If the file is there, its first line (#!) may name an interpreter that is not"
+        if error.filename is not None and error.filename != words[0]:
+            what, advice = f"the working directory {error.filename!r} does not exist", "give another cwd="
+    elif isinstance(error, PermissionError):
+        advice = "make it executable (chmod +x), or give it a name that ends with .py"
+    else:
+        advice = "a script needs a first line like #!/bin/sh, or a name that ends with .py"
+    return NotStarted(f"{what}; {advice}")
+
+
+def verdict(code: int | None, *, reason: str, held: bool, keeps: bool, output: bytes, stderr: str) -> Outcome:
+    """What the end of a program means for its process. `held`: somebody it started still had its stdout open."""
+    if reason:
+        return Outcome(output, code, ProcessFailed(reason, stderr))
+    if code is None:
+        why = "its exit code is not known, because something in this program waits for all child processes"
+        return Outcome(output, code, ProcessFailed(why, stderr))
+    if keeps:
+        error = ProcessFailed(f"the program that is kept alive {_words(code)} before it had answered", stderr)
+        return Outcome(output, code, error, again=True)
+    if code != 0:
+        return Outcome(output, code, ProcessFailed(f"the program {_words(code)}", stderr))
+    if held:
+        why = "the program ended and left something running that held its output open, which was killed"
+        return Outcome(output, code, ProcessFailed(why, stderr))
+    return Outcome(output, code)
+
+
+def _words(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
+    return f"was killed by {name}" + " (out of memory?)" * (name == "SIGKILL")

@@ -1,0 +1,406 @@
+"""The thread that starts programs, moves bytes to and from them, watches them and ends them.
+
+It runs no code of the user, so that nothing stops it from ending what is to be ended. What it learns it reports.
+
+Guarantee: each errand that was handed over is reported once as ended, and nothing that was started is left after `run`.
+Waiting takes no time of the processor. Condition: all methods but `do`, `stop` and `ask` are called by its own thread.
+"""
+
+import os
+import selectors
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from multiprocesstools.errors import NoFrame, NotStarted, ProcessFailed
+from multiprocesstools.workers import frames
+from multiprocesstools.workers.child import READ_BYTES, Child, launch
+from multiprocesstools.workers.command import Command
+from multiprocesstools.workers.consumption import consumption_of, cpu_of, peak_of
+from multiprocesstools.workers.errand import Errand, Outcome, not_started, verdict
+
+TICK_SECONDS, FIRST_LOOK_SECONDS, _LINGER_SECONDS = 0.5, 0.05, 1.0
+_MOST_UNHEARD = 1 << 20
+_MANY_READS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Called in the thread of the pump; they return at once."""
+
+    ended: Callable[[Errand, Outcome], None]
+    said: Callable[[Errand, bytes], bool]
+    """Has somebody yet to hear of it? Then `heard` is asked for later."""
+    took: Callable[[Errand, float, int | None], None]
+    tick: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds until SIGKILL, and for which a program may be stopped."""
+
+    kill_seconds: float
+    stopped_seconds: float
+
+
+class Pump:
+    """`run` it in a thread."""
+
+    def __init__(self, reports: Reports, patience: Patience, most_kept: int) -> None:
+        """`most_kept`: so many programs may live, in work or waiting for more."""
+        self._reports, self._patience = reports, patience
+        self._selector = selectors.DefaultSelector()
+        self._bell, self._ear = socket.socketpair()
+        for end in (self._bell, self._ear):
+            end.setblocking(False)
+        self._selector.register(self._ear, selectors.EVENT_READ, (None, ""))
+        self._asked: deque[Callable[[], None]] = deque()
+        self._owners: dict[Child, Errand | None] = {}
+        self._latest: dict[Child, Errand] = {}
+        self._idle: dict[Command, list[Child]] = {}
+        self._most_kept, self._stopping = most_kept, False
+
+    # -- for any thread
+
+    def do(self, errand: Errand) -> None:
+        """Have it done."""
+        self.ask(lambda: self._begin(errand))
+
+    def cancel(self, errand: Errand) -> None:
+        """End it, if it is in work."""
+        self.ask(lambda: self._end_errand(errand))
+
+    def heard(self, errand: Errand, size: int) -> None:
+        """So many bytes of its stderr have been heard."""
+        self.ask(lambda: self._go_on_reading(errand, size))
+
+    def keep(self, most: int) -> None:
+        """So many programs may live, from now on."""
+        self.ask(lambda: self._keep(most))
+
+    def stop(self) -> None:
+        """`run` returns when nothing is left; what waits for more work is told to end."""
+        self.ask(self._stop)
+
+    def ask(self, act: Callable[[], None]) -> None:
+        """Have it done in the thread of the pump."""
+        self._asked.append(act)
+        try:
+            self._bell.send(b"\0")
+        except (BlockingIOError, OSError):
+            pass  # it is awake, or has ended
+
+    @property
+    def keeps(self) -> bool:
+        """Is there a program that waits for more?"""
+        return any(list(self._idle.values()))
+
+    # -- the thread
+
+    def run(self) -> None:
+        """Until it is told to stop, and nothing is left."""
+        try:
+            while not self._stopping or self._owners or self._asked:
+                self._turn()
+        finally:
+            for child in list(self._owners):
+                child.kill()
+                self._reap(child)
+            self._selector.close()
+            self._bell.close()
+            self._ear.close()
+
+    def _turn(self) -> None:
+        for key, _ in self._selector.select(self._seconds()):
+            child, stream = key.data
+            if child is None:
+                self._silence()
+            elif not child.gone:
+                _HEAR[stream](self, child)
+        while self._asked:
+            self._asked.popleft()()
+        now = time.monotonic()
+        for child in list(self._owners):
+            self._come_to_an_end(child, now)
+        due = [child for child, errand in self._owners.items() if errand is not None and now >= child.look_at]
+        for child in due:
+            self._look(child, self._owners[child], now)
+        if due:
+            self._reports.tick()
+
+    def _seconds(self) -> float | None:
+        now = time.monotonic()
+        ends = []
+        for child, errand in self._owners.items():
+            if child.kill_at is not None and not child.killed:
+                ends.append(child.kill_at)
+            if child.ended_at is not None:
+                ends.append(child.ended_at + _LINGER_SECONDS)
+            if errand is not None:
+                ends += [child.look_at] if errand.deadline is None else [child.look_at, errand.deadline]
+        if not ends:
+            return None
+        return max(0.0, min(ends) - now)
+
+    def _silence(self) -> None:
+        try:
+            while self._ear.recv(4096):
+                pass
+        except BlockingIOError:
+            pass
+
+    # -- beginning
+
+    def _begin(self, errand: Errand) -> None:
+        command = errand.command
+        assert command is not None
+        if errand.cancelled:
+            return self._reports.ended(errand, Outcome())
+        child = self._waiting(command)
+        if child is None:
+            self._retire(self._most_kept - 1)
+            try:
+                child = launch(command)
+            except OSError as error:
+                return self._reports.ended(errand, Outcome(error=not_started(command.words, error)))
+            except ValueError as error:  # a NUL in a word
+                return self._reports.ended(errand, Outcome(error=NotStarted(f"it cannot be started: {error}")))
+            self._watch(child)
+        self._hand_over(child, errand)
+
+    def _waiting(self, command: Command) -> Child | None:
+        waiting = self._idle.get(command, [])
+        while waiting:
+            child = waiting.pop()
+            if child.kill_at is None and child.ended_at is None:
+                return child
+        return None
+
+    def _watch(self, child: Child) -> None:
+        for descriptor, stream in ((child.stdout, "stdout"), (child.stderr, "stderr"), (child.handle, "end")):
+            if descriptor >= 0:
+                self._selector.register(descriptor, selectors.EVENT_READ, (child, stream))
+
+    def _hand_over(self, child: Child, errand: Errand) -> None:
+        errand.child, errand.process._ledger.pid = child, child.pid
+        child.cpu_before = cpu_of(child.pid) if child.command.keep_alive else 0.0
+        child.look_at, child.look_pause = time.monotonic() + FIRST_LOOK_SECONDS, FIRST_LOOK_SECONDS
+        self._owners[child] = self._latest[child] = errand
+        if errand.process.timeout is not None:
+            errand.deadline = time.monotonic() + errand.process.timeout
+        parts = [errand.input]
+        if child.command.keep_alive:
+            parts.insert(0, frames.header(frames.INPUT, len(errand.input)))
+        else:
+            errand.input = b""
+        child.to_write = [memoryview(part) for part in parts if part]
+        if child.stdin >= 0 and not self._write(child):
+            self._selector.register(child.stdin, selectors.EVENT_WRITE, (child, "stdin"))
+
+    def _write(self, child: Child) -> bool:
+        written = child.write()
+        if written and not child.command.keep_alive:
+            child.close_input()
+        return written
+
+    # -- hearing
+
+    def _on_stdin(self, child: Child) -> None:
+        descriptor = child.stdin
+        if descriptor >= 0 and self._write(child):
+            self._selector.unregister(descriptor)
+
+    def _on_stdout(self, child: Child) -> bool:
+        part = _read(child.stdout)
+        if part is None:
+            return False
+        if not part:
+            child.stdout = self._close(child.stdout)
+            if child.command.keep_alive:  # no answer can come any more
+                child.end(self._patience.kill_seconds)
+            return False
+        errand = self._owners[child]
+        if not child.output and errand is not None and not child.command.keep_alive:
+            child.peak = max(child.peak or 0, peak_of(child.pid) or 0) or None
+            self._reports.took(errand, 0.0, child.peak)
+        child.output += part
+        if child.command.keep_alive:
+            self._on_answer(child)
+        return True
+
+    def _on_answer(self, child: Child) -> None:
+        errand = self._owners[child]
+        try:
+            frame = frames.split(child.output)
+        except frames.NotAFrame as error:
+            child.output.clear()
+            if errand is not None:
+                self._settle(child, errand, Outcome(error=NoFrame(error.args[0])))
+            return child.end(0.0)
+        if frame is None or errand is None:
+            return
+        word, packed = frame
+        self._on_stderr(child)
+        stderr = packed.decode("utf-8", "replace")
+        failed = None if word == frames.OUTPUT else ProcessFailed("the handler has raised", stderr)
+        child.peak = max(child.peak or 0, peak_of(child.pid) or 0) or None
+        self._reports.took(errand, cpu_of(child.pid) - child.cpu_before, child.peak)
+        if errand.reason or errand.cancelled:
+            return  # it is being ended
+        self._settle(child, errand, Outcome(packed if failed is None else b"", None, failed))
+        self._idle.setdefault(child.command, []).append(child)
+        self._retire(self._most_kept)
+
+    def _on_stderr(self, child: Child) -> bool:
+        part = _read(child.stderr) if child.stderr >= 0 else None
+        if part is None:
+            return False
+        if not part:
+            child.stderr = self._close(child.stderr)
+            return False
+        errand = self._latest[child]
+        if self._reports.said(errand, part):
+            errand.unheard += len(part)
+            if errand.unheard > _MOST_UNHEARD and child.stderr in self._selector.get_map():
+                self._selector.unregister(child.stderr)
+        return True
+
+    def _go_on_reading(self, errand: Errand, size: int) -> None:
+        errand.unheard -= size
+        child = errand.child
+        if child is None or child.gone or child.stderr < 0 or errand.unheard > _MOST_UNHEARD:
+            return
+        if child.stderr not in self._selector.get_map():
+            self._selector.register(child.stderr, selectors.EVENT_READ, (child, "stderr"))
+
+    # -- ending
+
+    def _on_end(self, child: Child) -> None:
+        if child.ended_at is None and child.has_ended():
+            child.ended_at = time.monotonic()
+            if child.handle in self._selector.get_map():
+                self._selector.unregister(child.handle)
+            self._come_to_an_end(child, child.ended_at)
+
+    def _come_to_an_end(self, child: Child, now: float) -> None:
+        """SIGKILL if it is time for that; the end, if the program has ended and its pipes are read to theirs."""
+        if child.ended_at is None:
+            if child.kill_at is not None and now >= child.kill_at and not child.killed:
+                child.kill()
+            errand = self._owners.get(child)
+            if errand is not None and errand.deadline is not None and now >= errand.deadline:
+                self._end_errand(errand, f"it was not done within {errand.process.timeout:g} s, and was ended")
+            return
+        self._drain(child)
+        open_still = child.stdout >= 0 or child.stderr >= 0
+        if open_still and child.kill_at is None and now < child.ended_at + _LINGER_SECONDS:
+            return
+        held = child.stdout >= 0
+        if open_still:
+            child.kill()
+            self._drain(child)
+        self._bury(child, held=held)
+
+    def _drain(self, child: Child) -> None:
+        """What is in the pipes already."""
+        for hear in (self._on_stdout, self._on_stderr):
+            for _ in range(_MANY_READS):
+                if (child.stdout if hear == self._on_stdout else child.stderr) < 0 or not hear(child):
+                    break
+
+    def _bury(self, child: Child, *, held: bool) -> None:
+        errand, latest = self._owners.get(child), self._latest[child]
+        output, keeps = bytes(child.output), child.command.keep_alive
+        end = self._reap(child)
+        if errand is None:
+            return
+        self._reports.took(errand, end.cpu_seconds - child.cpu_before, end.memory_bytes)
+        errand.child = None
+        stderr = latest.process.stderr
+        found = verdict(end.code, reason=errand.reason, held=held, keeps=keeps, output=output, stderr=stderr)
+        self._reports.ended(errand, found)
+
+    def _reap(self, child: Child) -> Any:
+        for descriptor in (child.stdin, child.stdout, child.stderr, child.handle):
+            if descriptor >= 0 and descriptor in self._selector.get_map():
+                self._selector.unregister(descriptor)
+        self._owners.pop(child, None)
+        self._latest.pop(child, None)
+        waiting = self._idle.get(child.command, [])
+        if child in waiting:
+            waiting.remove(child)
+        return child.reap()
+
+    def _settle(self, child: Child, errand: Errand, outcome: Outcome) -> None:
+        """An answer has come; the program lives on."""
+        self._owners[child] = None
+        errand.deadline = None
+        self._reports.ended(errand, outcome)
+
+    def _close(self, descriptor: int) -> int:
+        if descriptor in self._selector.get_map():
+            self._selector.unregister(descriptor)
+        os.close(descriptor)
+        return -1
+
+    def _end_errand(self, errand: Errand, reason: str = "it was cancelled") -> None:
+        child = errand.child
+        if child is None or self._owners.get(child) is not errand or errand.reason:
+            return
+        errand.reason, errand.deadline = reason, None
+        child.end(self._patience.kill_seconds)
+
+    def _keep(self, most: int) -> None:
+        self._most_kept = most
+        self._retire(most)
+
+    def _retire(self, most: int) -> None:
+        """End programs that wait for more, until so many are left."""
+        for child in [child for waiting in self._idle.values() for child in waiting]:
+            if sum(one.kill_at is None for one in self._owners) <= most:
+                return
+            self._idle[child.command].remove(child)
+            child.close_input()
+            child.kill_at = time.monotonic() + self._patience.kill_seconds
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._retire(0)
+
+    # -- looking
+
+    def _look(self, child: Child, errand: Errand | None, now: float) -> None:
+        child.look_pause = min(TICK_SECONDS, 2 * child.look_pause)
+        child.look_at = now + child.look_pause
+        if child.handle < 0:
+            self._on_end(child)
+        found = None if child.gone or child.ended_at is not None else consumption_of(child.pid)
+        if found is None or errand is None:
+            return
+        child.peak = max(child.peak or 0, found.memory_bytes or 0) or None
+        self._reports.took(errand, found.cpu_seconds - child.cpu_before, child.peak)
+        if not found.stopped:
+            child.stopped_since = None
+        elif child.stopped_since is None:
+            child.stopped_since = now
+        elif now - child.stopped_since >= self._patience.stopped_seconds:
+            seconds = f"{now - child.stopped_since:.1f} s"
+            self._end_errand(errand, f"the program was stopped (SIGSTOP or SIGTSTP) for {seconds}, and was ended")
+
+
+def _read(descriptor: int) -> bytes | None:
+    """None: nothing has come."""
+    try:
+        return os.read(descriptor, READ_BYTES)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
+
+
+_HEAR: dict[str, Callable[[Pump, Child], Any]] = {
+    "stdin": Pump._on_stdin, "stdout": Pump._on_stdout, "stderr": Pump._on_stderr, "end": Pump._on_end,
+}  # fmt: skip
