@@ -70,6 +70,7 @@ FLOORS = [
     ["workers.command", "workers.script"],
     ["workers.child"],
     ["workers.errand"],
+    ["workers.wires"],
     ["workers.pump"],
     ["workers.dispatch"],
     ["workers.processes"],
@@ -91,9 +92,13 @@ FLOORS = [
     ["__main__"],
 ]
 MOST_LINES, MOST_BODY_LINES = 300, 40
-ONLY_HERE_PRINTING = {name for floor in FLOORS for name in floor if name.startswith("cli")} | {"progress", "logs"}
+ONLY_HERE_PRINTING = {name for floor in FLOORS for name in floor if name.startswith("cli")} | {
+    "progress",
+    "logs",
+    "workers.far",
+}
 ONLY_HERE_PROBING = {"claims.identity", "signals", "pacemaker"}
-ONLY_HERE_STARTING = {"batch.command", "pacemaker"}
+ONLY_HERE_STARTING = {"batch.command", "pacemaker", "workers.far"}
 ONLY_HERE_BATCH_SYSTEMS = {"member"}
 
 # What `from multiprocesstools import MultiProcessHelper` must not load, because not every loop needs it.
@@ -180,7 +185,7 @@ def test_only_identity_probes_processes(name: str) -> None:
     assert "os.kill" not in calls or name in ONLY_HERE_PROBING
 
 
-def test_programs_are_started_in_two_rooms() -> None:
+def test_programs_are_started_in_three_rooms() -> None:
     starting = {"subprocess.Popen", "subprocess.run", "subprocess.call", "subprocess.check_output", "os.system"}
     assert {name for name, tree in trees().items() if calls_of(tree) & starting} == ONLY_HERE_STARTING
 

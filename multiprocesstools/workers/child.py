@@ -45,7 +45,7 @@ class Child:
     stdin: int
     stdout: int
     stderr: int
-    handle: int = -1
+    handle: int
     to_write: list[memoryview] = field(default_factory=list)
     output: bytearray = field(default_factory=bytearray)
     kill_at: float | None = None
@@ -132,11 +132,15 @@ def launch(command: Command) -> Child:
     mark = os.urandom(8).hex()
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     process, life = far.start(command.words, mark, dict(command.env), command.cwd, **streams)
-    stdin, stdout, stderr = map(_own, (process.stdin, process.stdout, process.stderr))
-    child = Child(command, process, life, mark, stdin, stdout, stderr)
-    if hasattr(os, "pidfd_open"):
-        child.handle = os.pidfd_open(process.pid)
-    return child
+    try:
+        handle = os.pidfd_open(process.pid) if hasattr(os, "pidfd_open") else -1
+        stdin, stdout, stderr = map(_own, (process.stdin, process.stdout, process.stderr))
+    except OSError:  # too many files are open
+        far.send(process.pid, signal.SIGKILL)
+        os.close(life)
+        process.communicate()
+        raise
+    return Child(command, process, life, mark, stdin, stdout, stderr, handle)
 
 
 def _own(pipe: IO[bytes] | None) -> int:

@@ -25,7 +25,8 @@ from multiprocesstools.workers.emitter import Emitter
 from multiprocesstools.workers.errand import Errand, Outcome
 from multiprocesstools.workers.hooks import HookThread
 from multiprocesstools.workers.process import Process, ProcessState
-from multiprocesstools.workers.pump import Patience, Pump, Reports
+from multiprocesstools.workers.pump import Pump
+from multiprocesstools.workers.wires import Patience, Reports
 
 _log = logging.getLogger("multiprocesstools.workers")
 _TAIL_BYTES = 1 << 16

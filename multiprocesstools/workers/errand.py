@@ -4,6 +4,7 @@ Guarantee: `verdict` says that it is done only if the program ended with 0 and i
 """
 
 import codecs
+import errno
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -52,6 +53,8 @@ def not_started(words: tuple[str, ...], error: OSError) -> NotStarted:
             what, advice = f"the working directory {error.filename!r} does not exist", "give another cwd="
     elif isinstance(error, PermissionError):
         advice = "make it executable (chmod +x), or give it a name that ends with .py"
+    elif error.errno != errno.ENOEXEC:
+        return NotStarted(what)
     else:
         advice = "a script needs a first line like #!/bin/sh, or a name that ends with .py"
     return NotStarted(f"{what}; {advice}")

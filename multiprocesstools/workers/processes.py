@@ -20,7 +20,7 @@ from multiprocesstools.workers.bounds import Bounds
 from multiprocesstools.workers.dispatch import Dispatch, Phase
 from multiprocesstools.workers.emitter import signal
 from multiprocesstools.workers.process import Process, ProcessState, as_json
-from multiprocesstools.workers.pump import Patience
+from multiprocesstools.workers.wires import Patience
 
 _CLOSE_SECONDS = 5.0
 

@@ -6,62 +6,37 @@ Guarantee: each errand that was handed over is reported once as ended, and nothi
 Waiting takes no time of the processor. Condition: all methods but `do`, `stop` and `ask` are called by its own thread.
 """
 
-import os
+import logging
 import selectors
 import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from multiprocesstools.errors import NoFrame, NotStarted, ProcessFailed
+from multiprocesstools.errors import NotStarted
 from multiprocesstools.workers import frames
-from multiprocesstools.workers.child import READ_BYTES, Child, launch
-from multiprocesstools.workers.command import Command
-from multiprocesstools.workers.consumption import consumption_of, cpu_of, peak_of
+from multiprocesstools.workers.child import Child, launch
+from multiprocesstools.workers.consumption import consumption_of, cpu_of
 from multiprocesstools.workers.errand import Errand, Outcome, not_started, verdict
+from multiprocesstools.workers.wires import Patience, Reports, Wires
 
 TICK_SECONDS, FIRST_LOOK_SECONDS, _LINGER_SECONDS = 0.5, 0.05, 1.0
-_MOST_UNHEARD = 1 << 20
-_MANY_READS = 16
+
+_log = logging.getLogger("multiprocesstools.workers")
 
 
-@dataclass(frozen=True, slots=True)
-class Reports:
-    """Called in the thread of the pump; they return at once."""
-
-    ended: Callable[[Errand, Outcome], None]
-    said: Callable[[Errand, bytes], bool]
-    """Has somebody yet to hear of it? Then `heard` is asked for later."""
-    took: Callable[[Errand, float, int | None], None]
-    tick: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """Seconds until SIGKILL, and for which a program may be stopped."""
-
-    kill_seconds: float
-    stopped_seconds: float
-
-
-class Pump:
+class Pump(Wires):
     """`run` it in a thread."""
 
     def __init__(self, reports: Reports, patience: Patience, most_kept: int) -> None:
-        """`most_kept`: so many programs may live, in work or waiting for more."""
-        self._reports, self._patience = reports, patience
-        self._selector = selectors.DefaultSelector()
+        super().__init__(reports, patience, most_kept)
         self._bell, self._ear = socket.socketpair()
         for end in (self._bell, self._ear):
             end.setblocking(False)
         self._selector.register(self._ear, selectors.EVENT_READ, (None, ""))
         self._asked: deque[Callable[[], None]] = deque()
-        self._owners: dict[Child, Errand | None] = {}
-        self._latest: dict[Child, Errand] = {}
-        self._idle: dict[Command, list[Child]] = {}
-        self._most_kept, self._stopping = most_kept, False
+        self._stopping = False
 
     # -- for any thread
 
@@ -93,18 +68,17 @@ class Pump:
         except (BlockingIOError, OSError):
             pass  # it is awake, or has ended
 
-    @property
-    def keeps(self) -> bool:
-        """Is there a program that waits for more?"""
-        return any(list(self._idle.values()))
-
     # -- the thread
 
     def run(self) -> None:
         """Until it is told to stop, and nothing is left."""
         try:
             while not self._stopping or self._owners or self._asked:
-                self._turn()
+                try:
+                    self._turn()
+                except Exception as error:  # nobody may wait for ever for what this thread has lost
+                    _log.exception("the thread that watches programs has met an error; what it had in work has failed")
+                    self._give_up(error)
         finally:
             for child in list(self._owners):
                 child.kill()
@@ -112,6 +86,13 @@ class Pump:
             self._selector.close()
             self._bell.close()
             self._ear.close()
+
+    def _give_up(self, error: Exception) -> None:
+        for child, errand in list(self._owners.items()):
+            child.kill()
+            self._reap(child)
+            if errand is not None:
+                self._reports.ended(errand, Outcome(error=error))
 
     def _turn(self) -> None:
         for key, _ in self._selector.select(self._seconds()):
@@ -166,18 +147,10 @@ class Pump:
                 child = launch(command)
             except OSError as error:
                 return self._reports.ended(errand, Outcome(error=not_started(command.words, error)))
-            except ValueError as error:  # a NUL in a word
+            except Exception as error:  # a NUL in a word, no memory
                 return self._reports.ended(errand, Outcome(error=NotStarted(f"it cannot be started: {error}")))
             self._watch(child)
         self._hand_over(child, errand)
-
-    def _waiting(self, command: Command) -> Child | None:
-        waiting = self._idle.get(command, [])
-        while waiting:
-            child = waiting.pop()
-            if child.kill_at is None and child.ended_at is None:
-                return child
-        return None
 
     def _watch(self, child: Child) -> None:
         for descriptor, stream in ((child.stdout, "stdout"), (child.stderr, "stderr"), (child.handle, "end")):
@@ -199,82 +172,6 @@ class Pump:
         child.to_write = [memoryview(part) for part in parts if part]
         if child.stdin >= 0 and not self._write(child):
             self._selector.register(child.stdin, selectors.EVENT_WRITE, (child, "stdin"))
-
-    def _write(self, child: Child) -> bool:
-        written = child.write()
-        if written and not child.command.keep_alive:
-            child.close_input()
-        return written
-
-    # -- hearing
-
-    def _on_stdin(self, child: Child) -> None:
-        descriptor = child.stdin
-        if descriptor >= 0 and self._write(child):
-            self._selector.unregister(descriptor)
-
-    def _on_stdout(self, child: Child) -> bool:
-        part = _read(child.stdout)
-        if part is None:
-            return False
-        if not part:
-            child.stdout = self._close(child.stdout)
-            if child.command.keep_alive:  # no answer can come any more
-                child.end(self._patience.kill_seconds)
-            return False
-        errand = self._owners[child]
-        if not child.output and errand is not None and not child.command.keep_alive:
-            child.peak = max(child.peak or 0, peak_of(child.pid) or 0) or None
-            self._reports.took(errand, 0.0, child.peak)
-        child.output += part
-        if child.command.keep_alive:
-            self._on_answer(child)
-        return True
-
-    def _on_answer(self, child: Child) -> None:
-        errand = self._owners[child]
-        try:
-            frame = frames.split(child.output)
-        except frames.NotAFrame as error:
-            child.output.clear()
-            if errand is not None:
-                self._settle(child, errand, Outcome(error=NoFrame(error.args[0])))
-            return child.end(0.0)
-        if frame is None or errand is None:
-            return
-        word, packed = frame
-        self._on_stderr(child)
-        stderr = packed.decode("utf-8", "replace")
-        failed = None if word == frames.OUTPUT else ProcessFailed("the handler has raised", stderr)
-        child.peak = max(child.peak or 0, peak_of(child.pid) or 0) or None
-        self._reports.took(errand, cpu_of(child.pid) - child.cpu_before, child.peak)
-        if errand.reason or errand.cancelled:
-            return  # it is being ended
-        self._settle(child, errand, Outcome(packed if failed is None else b"", None, failed))
-        self._idle.setdefault(child.command, []).append(child)
-        self._retire(self._most_kept)
-
-    def _on_stderr(self, child: Child) -> bool:
-        part = _read(child.stderr) if child.stderr >= 0 else None
-        if part is None:
-            return False
-        if not part:
-            child.stderr = self._close(child.stderr)
-            return False
-        errand = self._latest[child]
-        if self._reports.said(errand, part):
-            errand.unheard += len(part)
-            if errand.unheard > _MOST_UNHEARD and child.stderr in self._selector.get_map():
-                self._selector.unregister(child.stderr)
-        return True
-
-    def _go_on_reading(self, errand: Errand, size: int) -> None:
-        errand.unheard -= size
-        child = errand.child
-        if child is None or child.gone or child.stderr < 0 or errand.unheard > _MOST_UNHEARD:
-            return
-        if child.stderr not in self._selector.get_map():
-            self._selector.register(child.stderr, selectors.EVENT_READ, (child, "stderr"))
 
     # -- ending
 
@@ -304,13 +201,6 @@ class Pump:
             self._drain(child)
         self._bury(child, held=held)
 
-    def _drain(self, child: Child) -> None:
-        """What is in the pipes already."""
-        for hear in (self._on_stdout, self._on_stderr):
-            for _ in range(_MANY_READS):
-                if (child.stdout if hear == self._on_stdout else child.stderr) < 0 or not hear(child):
-                    break
-
     def _bury(self, child: Child, *, held: bool) -> None:
         errand, latest = self._owners.get(child), self._latest[child]
         output, keeps = bytes(child.output), child.command.keep_alive
@@ -334,37 +224,12 @@ class Pump:
             waiting.remove(child)
         return child.reap()
 
-    def _settle(self, child: Child, errand: Errand, outcome: Outcome) -> None:
-        """An answer has come; the program lives on."""
-        self._owners[child] = None
-        errand.deadline = None
-        self._reports.ended(errand, outcome)
-
-    def _close(self, descriptor: int) -> int:
-        if descriptor in self._selector.get_map():
-            self._selector.unregister(descriptor)
-        os.close(descriptor)
-        return -1
-
     def _end_errand(self, errand: Errand, reason: str = "it was cancelled") -> None:
         child = errand.child
         if child is None or self._owners.get(child) is not errand or errand.reason:
             return
         errand.reason, errand.deadline = reason, None
         child.end(self._patience.kill_seconds)
-
-    def _keep(self, most: int) -> None:
-        self._most_kept = most
-        self._retire(most)
-
-    def _retire(self, most: int) -> None:
-        """End programs that wait for more, until so many are left."""
-        for child in [child for waiting in self._idle.values() for child in waiting]:
-            if sum(one.kill_at is None for one in self._owners) <= most:
-                return
-            self._idle[child.command].remove(child)
-            child.close_input()
-            child.kill_at = time.monotonic() + self._patience.kill_seconds
 
     def _stop(self) -> None:
         self._stopping = True
@@ -391,16 +256,6 @@ class Pump:
             self._end_errand(errand, f"the program was stopped (SIGSTOP or SIGTSTP) for {seconds}, and was ended")
 
 
-def _read(descriptor: int) -> bytes | None:
-    """None: nothing has come."""
-    try:
-        return os.read(descriptor, READ_BYTES)
-    except BlockingIOError:
-        return None
-    except OSError:
-        return b""
-
-
 _HEAR: dict[str, Callable[[Pump, Child], Any]] = {
-    "stdin": Pump._on_stdin, "stdout": Pump._on_stdout, "stderr": Pump._on_stderr, "end": Pump._on_end,
+    "stdin": Wires._on_stdin, "stdout": Wires._on_stdout, "stderr": Wires._on_stderr, "end": Pump._on_end,
 }  # fmt: skip
