@@ -13,6 +13,7 @@ from multiprocesstools.cli.doctor import doctor
 from multiprocesstools.cli.explain import explain
 from multiprocesstools.cli.logs import logs
 from multiprocesstools.cli.pause import pause
+from multiprocesstools.cli.process import process
 from multiprocesstools.cli.resume import resume
 from multiprocesstools.cli.retry import retry
 from multiprocesstools.cli.status import status
@@ -29,7 +30,7 @@ def commands() -> None:
     """Look at, clean up and steer a run that is shared by many machines through its directory."""
 
 
-for _command in (status, cleanup, retry, stop, pause, resume, explain, logs, doctor):
+for _command in (status, cleanup, retry, stop, pause, resume, explain, logs, doctor, process):
     commands.add_command(_command)
 
 
