@@ -67,7 +67,7 @@ FLOORS = [
     ["workers.shared_run"],
     ["workers.controller"],
     ["workers.process", "workers.frames", "workers.far", "workers.consumption", "workers.bounds", "workers.hooks"],
-    ["workers.command", "workers.script"],
+    ["workers.command", "workers.script", "workers.urls"],
     ["workers.child"],
     ["workers.errand"],
     ["workers.wires"],

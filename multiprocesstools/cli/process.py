@@ -41,9 +41,7 @@ def dump(place: str, target: str) -> int:
 )
 @click.option("--arg", "args", multiple=True, help="A further argument of the script; repeatable.")
 @click.option("--timeout", type=float, help="Seconds after which it is ended.")
-def run(
-    script: str, source: click.utils.LazyFile, target: str | None, args: tuple[str, ...], timeout: float | None
-) -> int:
+def run(script: str, source: IO[bytes], target: str | None, args: tuple[str, ...], timeout: float | None) -> int:
     """Run a script on an input, from a file or from stdin, as a queue would.
 
     Its stderr is shown as it comes. Its output is shown as what was pickled, or as text; with --output it is kept as

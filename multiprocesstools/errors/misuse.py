@@ -176,3 +176,14 @@ class MainGuardMissing(MisuseError, RuntimeError):
             "the script starts its pool when it is imported, and so each worker would start workers: write "
             '`if __name__ == "__main__":` above what it does, and indent that'
         )
+
+
+class NoExtra(MisuseError, ImportError):
+    """A part of the package needs a library that is not installed; `extra` is the name of the extra that brings it."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(what, extra)
+        self.what, self.extra = what, extra
+
+    def __str__(self) -> str:
+        return f"{self.what} need a library that is not installed: pip install 'multiprocesstools[{self.extra}]'"
