@@ -135,9 +135,9 @@ class Dispatch:
         if (told := self._told.pop(process, None)) is not None:
             told(state, error, b"")
         if self._phase is Phase.IDLE:
-            self.sig_state_changed.emit(process, state)
+            self._tell(process, state)
         else:
-            self._call(partial(self.sig_state_changed.emit, process, state))
+            self._call(partial(self._tell, process, state))
 
     # -- what is shared, in the threads of the share
 
@@ -172,7 +172,7 @@ class Dispatch:
 
     def _prepare(self, errand: Errand) -> None:
         process = errand.process
-        self.sig_state_changed.emit(process, ProcessState.RUNNING)
+        self._tell(process, ProcessState.RUNNING)
         try:
             errand.input = _as_bytes(process.prepare_process_input())
             errand.command = command_of(process)
@@ -207,7 +207,7 @@ class Dispatch:
             ledger.ended = ledger.ended if ledger.ended is not None else time.monotonic()
             del self._running[process]
             self._begin_what_may()
-        self.sig_state_changed.emit(process, shown)
+        self._tell(process, shown)
         if told is not None:
             told(state, error, errand.output)
 
@@ -225,6 +225,10 @@ class Dispatch:
             self._changed.notify_all()
             if self._pump is not None and not self._pump.keeps:
                 self._let_go()
+
+    def _tell(self, process: Process, state: ProcessState) -> None:
+        if _has_slots(self.sig_state_changed):
+            self.sig_state_changed.emit(process, state)
 
     def _hear(self, errand: Errand, part: bytes) -> None:
         try:
