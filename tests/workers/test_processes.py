@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -235,3 +236,67 @@ def test_a_process_belongs_to_one_queue_once() -> None:
     logic.add_process(process)
     with pytest.raises(BadArgument, match="make a new one"):
         logic.add_process(process)
+
+
+def test_waiting_takes_no_time_of_the_processor(tmp_path: Path) -> None:
+    script = write_script(tmp_path, "#!/bin/sh\nexec sleep 1\n")
+    process = Text(script)
+    with ProcessesLogic(1) as logic:
+        logic.add_process(process)
+        before = time.process_time()
+        logic.run()
+        assert logic.wait_for_finished(60)
+        used = time.process_time() - before
+    assert process.usage.elapsed_seconds >= 1
+    assert used < process.usage.elapsed_seconds / 4
+
+
+def test_waiting_in_the_callback_or_a_hook_is_an_error_and_no_hang(tmp_path: Path) -> None:
+    raised: list[Exception] = []
+
+    def wait() -> None:
+        try:
+            logic.wait_for_finished()
+        except WrongState as error:
+            raised.append(error)
+
+    with ProcessesLogic(1, wait) as logic:
+        logic.add_process(Text(write_script(tmp_path, CAT)))
+    assert len(raised) == 1 and "hook" in str(raised[0])
+
+
+def test_a_process_that_is_cancelled_while_its_input_is_prepared_never_starts(tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(Text):
+        def prepare_process_input(self) -> bytes:
+            begun.set()
+            assert go_on.wait(20)
+            return b""
+
+    process = Slow(write_script(tmp_path, f"#!/bin/sh\ntouch {tmp_path}/started\n"))
+    with ProcessesLogic(1) as logic:
+        logic.add_process(process)
+        logic.run()
+        assert begun.wait(20)
+        logic.cancel(process)
+        go_on.set()
+        assert logic.wait_for_finished(20)
+    assert process.state == "Cancelled"
+    assert not (tmp_path / "started").exists()
+
+
+def test_an_error_of_the_watching_thread_fails_what_it_had_and_hangs_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(pid: int) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("multiprocesstools.workers.pump.consumption_of", broken)
+    script = write_script(tmp_path, SLEEP)
+    with ProcessesLogic(1) as logic:
+        processes = [Text(script), Text(write_script(tmp_path, CAT, "cat"))]
+        logic.add_processes(processes)
+    assert [process.state.value for process in processes] == ["Failed", "Completed"]
+    assert str(processes[0].error) == "broken"
+    assert alive(str(script)) == []
