@@ -258,7 +258,6 @@ class Dispatch:
                 assert self._pump is not None
                 return self._pump.do(errand)
             ledger.exit_code, ledger.ended = outcome.code, time.monotonic()
-        errand.close_log()
         self._call(partial(self._use, errand, outcome))
 
     def _said(self, errand: Errand, part: bytes) -> bool:

@@ -106,7 +106,7 @@ def test_raising_the_cap_starts_more_and_lowering_it_starts_none(tmp_path: Path)
         logic.cancel_all()
         assert logic.wait_for_finished(20)
         assert {process.state.value for process in logic.processes} == {"Cancelled"}
-    assert alive(str(script)) == []
+    wait_until(lambda: alive(str(script)) == [], "nothing is left")
 
 
 def test_cancelling_ends_what_the_script_has_started(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_an_exception_in_the_with_block_cancels_all(tmp_path: Path) -> None:
         logic.run()
         raise ZeroDivisionError
     assert [process.state.value for process in processes] == ["Cancelled"] * 3
-    assert alive(str(script)) == []
+    wait_until(lambda: alive(str(script)) == [], "nothing is left")
 
 
 @pytest.mark.parametrize(
@@ -299,4 +299,4 @@ def test_an_error_of_the_watching_thread_fails_what_it_had_and_hangs_nobody(
         logic.add_processes(processes)
     assert [process.state.value for process in processes] == ["Failed", "Completed"]
     assert str(processes[0].error) == "broken"
-    assert alive(str(script)) == []
+    wait_until(lambda: alive(str(script)) == [], "nothing is left")
