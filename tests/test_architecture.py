@@ -65,7 +65,10 @@ FLOORS = [
     ["workers.engine"],
     ["workers.hands"],
     ["workers.shared_run"],
-    ["workers.controller"],
+    ["workers.controller", "workers.app", "workers.shared_arrays"],
+    ["workers.app_runner"],
+    ["workers.qt"],
+    ["compat.pydidas"],
     ["report.text", "report.doctor"],
     ["report.explanation"],
     ["cli.common"],
@@ -94,7 +97,7 @@ HEAVY = [
     *["click", "rich", "psygnal", "cloudpickle", "numpy", "pandas"],
     *["multiprocessing", "asyncio", "http", "email.message", "unittest"],
 ]
-HOUSES = ("__init__", "batch", "claims", "report", "workers")
+HOUSES = ("__init__", "batch", "claims", "compat", "report", "workers")
 
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
