@@ -104,7 +104,7 @@ class TestRecipes:
         assert texts(workplace / folder) == texts(workplace / "data") != {}
 
     def test_a_pool_of_functions(self, workplace: Path, said: str) -> None:
-        assert "9 729 1.0" in said
+        assert "9 729\n1.0\n[]\n" in said
         assert "10 100\n" in said
         assert len(texts_of_pickles(workplace / "shared_squares" / "square")) == 20
 

@@ -40,18 +40,17 @@ class Desk:
         self.finalized = False
 
     def took_result(self, job: Job, result: Any, size: int) -> None:
-        """A task is done."""
-        self.tally.settled += 1
+        """A task is done. Who sees it counted finds it reported, too."""
         if self.outbox.readers or not self._reports.has_receivers():
             self.outbox.put(job.number, job.task, result, size)
         else:
             self.outbox.put_none(job.number, passed_by=True)
         self._report(self._reports.received, job.task, result)
+        self.tally.settled += 1
         self._report(self._reports.progressed)
 
     def took_failure(self, job: Job, error: BaseException, traceback: str) -> None:
         """A task has failed for good."""
-        self.tally.settled += 1
         self.tally.failed += 1
         self.failures.append(TaskFailure(job.task, error, traceback, job.attempt))
         _log.warning(
@@ -59,6 +58,7 @@ class Desk:
         )
         self.outbox.put_none(job.number)
         self._report(self._reports.failed, job.task, error)
+        self.tally.settled += 1
         self._report(self._reports.progressed)
 
     def took_message(self, text: str) -> None:

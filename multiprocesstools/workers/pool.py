@@ -4,7 +4,7 @@
 
 Every worker has a connection of its own, because the pools that there are (pebble, concurrent.futures, loky, and
 multiprocessing itself) share one for all results: a worker that is killed while it sends a large one leaves its lock
-taken and the parent in the middle of a message, and the pool hangs (measured with pebble 5.2: four times out of five).
+taken and the parent in the middle of a message, and the pool hangs or breaks (`scripts/pool-faults` shows it).
 
 Guarantee: whatever kills a worker, it costs the one job that it had, and the event says so. Waiting takes no time of
 the processor. Condition: all methods but `wake` and `kill_all` are called by one thread.

@@ -11,6 +11,10 @@ from typing import Any
 from multiprocesstools.workers import send_message
 
 
+def same(task: Any) -> Any:
+    return task
+
+
 def double(task: int) -> int:
     return 2 * task
 

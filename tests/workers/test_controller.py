@@ -202,6 +202,16 @@ class TestSignals:
         assert len(results) == 3
         assert caplog.text.count("ZeroDivisionError: in the slot") == 3
 
+    def test_what_is_counted_was_reported(self) -> None:
+        controller = WorkerController(2, functions.double)
+        results, counted = heard(controller.sig_results), []
+        controller.sig_progress.connect(lambda progress: counted.append((progress, len(results))))
+        with controller:
+            controller.add_tasks(range(20))
+            wait_until(lambda: controller.progress == 1, "all is counted", SECONDS)
+            assert len(results) == 20
+        assert counted == [(number / 20, number) for number in range(1, 21)]
+
     def test_a_slot_may_stop_the_run(self) -> None:
         controller = WorkerController(2, functions.double)
         controller.sig_results.connect(lambda task, result: controller.stop())

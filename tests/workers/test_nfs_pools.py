@@ -8,7 +8,7 @@ from tests.labs.nfs import SHARED, NfsLab, Running, require_nfs_lab, wait_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
-TASKS, CRASHED_TASKS = 60, 120
+TASKS, CRASHED_TASKS = 40, 70
 SCRIPT = """
 import os, sys, time
 from multiprocesstools.workers import WorkerController

@@ -20,6 +20,7 @@ from tests.workers.conftest import descriptors
 FULL = os.environ.get("MPT_FULL") == "1"
 CYCLES = 10_000 if FULL else 150
 RESULTS, RESULT_BYTES = (100, 50_000_000) if FULL else (20, 10_000_000)
+MANY = 1_000_000 if FULL else 2000
 SECONDS = 60.0
 
 
@@ -134,6 +135,26 @@ def test_pools_that_begin_and_end_leak_nothing(tmp_path: Path) -> None:
     for _ in range(CYCLES // 50):
         once()
     assert state() == before
+
+
+def test_many_large_tasks_and_results_take_no_memory() -> None:
+    """400 MB go in and come back through a pool of which a few MB are at work. MPT_FULL=1: a million small ones too."""
+    process, size = psutil.Process(), 200_000
+    with WorkerController(2, functions.same) as controller:
+        controller.add_tasks(bytes(size) for _ in range(100))
+        assert len(list(controller)) == 100
+        before, most, count = process.memory_info().rss, 0, 0
+        controller.add_tasks(bytes(size) for _ in range(2000))
+        for _, result in controller.results(ordered=True):
+            count += len(result) == size
+            most = max(most, process.memory_info().rss) if count % 100 == 0 else most
+        assert count == 2000
+        controller.add_tasks(iter(range(MANY)))
+        for number, pair in enumerate(controller.results(ordered=True)):
+            assert pair == (number, number)
+            most = max(most, process.memory_info().rss) if number % 5000 == 0 else most
+        assert number == MANY - 1
+        assert most - before < 200_000_000
 
 
 def _cycle(controller: WorkerController, cycle: int) -> None:
