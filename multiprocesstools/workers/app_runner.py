@@ -31,6 +31,8 @@ class RunsApp(Controller):
         given = {"function", "func_args", "func_kwargs"} & options.keys()
         if given:
             raise BadArgument(min(given), options[min(given)], "an app brings its own function")
+        if options.get("run_directory") is not None:
+            options = {"name": type(app).__name__} | options
         super().__init__(n_workers, **options)
         self._app = app
         self._unstored: Reader | None = None
@@ -125,7 +127,7 @@ class RunsApp(Controller):
 
 
 class AppRunner(RunsApp, WorkerController):
-    """An app in `n_workers` processes: `start()`, then `join()` or `sig_final_app_state`; or `with AppRunner(app): pass`.
+    """An app in `n_workers` processes: `start()`, and then `join()` or `sig_final_app_state`; or `with AppRunner(app)`.
 
     `multiprocessing_pre_run` and `multiprocessing_get_tasks` are called by `start()`, in its thread; `store_results`
     and `multiprocessing_post_run` in the thread of the pool. A worker gets the app once, as it is after pre_run.

@@ -10,6 +10,7 @@ import sys
 import weakref
 from math import prod
 from multiprocessing.shared_memory import SharedMemory
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ _FOLDER = Path("/dev/shm")  # where Linux shows such memory
 
 
 class SharedArray(np.ndarray[Any, np.dtype[Any]]):
-    """A numpy array over shared memory; see `shared_array`. Parts of it, and what comes of it, are sent as plain data."""
+    """A numpy array over shared memory; see `shared_array`. Parts of it, and what comes of it, are plain data."""
 
     _memory: "_Memory | None" = None
 
@@ -68,6 +69,7 @@ class _Memory:
 
     def __init__(self, shm: SharedMemory, maker: int) -> None:
         self.name = shm.name
+        assert shm.buf is not None  # it was not closed
         address = np.frombuffer(shm.buf, np.uint8).ctypes.data
         self.__array_interface__ = {
             "version": 3, "shape": (shm.size,), "typestr": "|u1", "data": (address, False),
@@ -101,7 +103,7 @@ def _attached(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Shared
 
 def _checked(shape: int | tuple[int, ...]) -> tuple[int, ...]:
     try:
-        sizes = tuple(int(size) for size in np.broadcast_to(shape, np.shape(shape) or 1))
+        sizes = tuple(index(size) for size in (shape if isinstance(shape, tuple | list) else (shape,)))
     except (TypeError, ValueError) as error:
         raise BadArgument("shape", shape, "it must be a whole number, or a tuple of them") from error
     if min(sizes, default=0) < 0:

@@ -1,5 +1,6 @@
 """Apps, one part after the other and in processes."""
 
+import gc
 import logging
 import os
 import pickle
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from multiprocesstools.errors import BadArgument, TasksBroken, WorkerKilled, WrongState
-from multiprocesstools.workers import AppRunner, BaseApp, WorkerController, shared_array
+from multiprocesstools.workers import AppRunner, BaseApp, WorkerController, shared_array, worker
 from multiprocesstools.workers.app import perform
 from tests.processes import wait_until
 from tests.workers.apps import BadEnd, BadStart, BadTasks, Broken, Frames, Gated, Halves, KillsItsFirstWorker
@@ -28,6 +29,7 @@ def blocks() -> set[str]:
 def no_shared_memory_is_left() -> Iterator[None]:
     before = blocks()
     yield
+    gc.collect()  # a runner and its parts know each other
     assert blocks() <= before
 
 
@@ -163,6 +165,16 @@ def test_an_app_that_raises_before_after_or_between_its_parts_ends_the_run_with_
     assert tasks.app.stored == [(1, 0.5)]  # type: ignore[attr-defined]
 
 
+def test_the_parts_of_an_app_are_items_of_a_run_directory_and_stored_again_by_who_comes_later(tmp_path: Path) -> None:
+    serial = Halves()
+    serial.run()
+    for _ in range(2):
+        with AppRunner(Halves(), 2, run_directory=tmp_path / "run") as runner:
+            pass
+        assert runner.app.stored == serial.stored  # type: ignore[attr-defined]
+    assert (tmp_path / "run" / "Halves").is_dir()
+
+
 def test_a_slot_that_raises_is_logged_and_the_app_is_finished(caplog: pytest.LogCaptureFixture) -> None:
     app = Halves(3)
     runner = AppRunner(app, 1)
@@ -174,16 +186,13 @@ def test_a_slot_that_raises_is_logged_and_the_app_is_finished(caplog: pytest.Log
 
 def test_workers_write_into_shared_arrays_and_no_array_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    send = Path  # only to name the type below
-    del send
-    from multiprocesstools.workers import worker
-
     whole = worker.Line.send
-    monkeypatch.setattr(
-        worker.Line,
-        "send",
-        lambda line, word, number=0, packed=b"": (sizes.append(len(packed)), whole(line, word, number, packed))[1],
-    )
+
+    def counted(line: worker.Line, word: int, number: int = 0, packed: bytes = b"") -> None:
+        sizes.append(len(packed))
+        whole(line, word, number, packed)
+
+    monkeypatch.setattr(worker.Line, "send", counted)
     app = Frames(n=4, size=512)
     with AppRunner(app, 2):
         pass
