@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from qtpy import QtCore
 
-import multiprocesstools.compat.pydidas as pydidas
+from multiprocesstools.compat import pydidas
 from multiprocesstools.compat.pydidas import QtTest, pydidas_qtcore
 
 
