@@ -137,6 +137,15 @@ def slow_double(task: int) -> tuple[int, int]:
     return 2 * task, os.getppid()
 
 
+def meet(task: int, folder: str) -> tuple[int, int]:
+    """Come back only when workers of two pools have come here, so that both have a share."""
+    os.makedirs(folder, exist_ok=True)
+    Path(folder, str(os.getppid())).touch()
+    while len(os.listdir(folder)) < 2:
+        time.sleep(0.02)
+    return 2 * task, os.getppid()
+
+
 def count_calls(task: str, path: str) -> str:
     """Each call leaves a file with its task."""
     Path(f"{path}-{os.getpid()}-{time.monotonic_ns()}").write_text(task)

@@ -24,7 +24,7 @@ from tests.workers import functions
 
 if __name__ == "__main__":
     with WorkerController(
-        2, functions.slow_double, run_directory=sys.argv[1],
+        2, functions.meet, (sys.argv[1] + "-met",), run_directory=sys.argv[1],
         run_options={"beat_seconds": 0.2, "patience_seconds": 20, "durable": False},
     ) as controller:
         controller.add_tasks(range(int(sys.argv[2])))
