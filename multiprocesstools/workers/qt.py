@@ -2,8 +2,8 @@
 
 Guarantee: as that of Qt: a slot of a QObject is called in the thread where the object lives, by its event loop; with
 PySide6 a plain function in the thread where the controller lives; a QSignalSpy hears at once. Condition: the extra
-`[qt]`, or another binding that qtpy knows, and an event loop in the thread of the receiver. `parent` owns the controller, as with any QObject: before that, or the controller,
-is destroyed, its run has to be over.
+`[qt]`, or another binding that qtpy knows, and an event loop in the thread of the receiver. `parent` owns the
+controller, as with any QObject: before that, or the controller, is destroyed, its run has to be over.
 """
 
 from collections.abc import Callable, Iterable, Mapping

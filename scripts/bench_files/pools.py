@@ -2,7 +2,7 @@
 
 Each contestant starts its workers, does one round that does not count, and then its rounds, in turn with all others.
 A task is a whole number, its result the next one; each result is checked. Every pool is used one task at a time
-(chunks of 1), as `WorkerController` works, unless its row says otherwise. `joblib` without a batch size chooses its own.
+(chunks of 1), as `WorkerController` works, unless its row says otherwise.
 """
 
 import argparse
@@ -174,8 +174,8 @@ def report(options: argparse.Namespace, seconds: dict[str, list[float]]) -> str:
     return "\n".join([
         f"## {command}", "", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC.", "",
         *(f"- {name}: {value}" for name, value in known.items()), "",
-        f"{options.tasks:,} tasks a round, {options.workers} workers started by spawn, {options.rounds} rounds in turn,",
-        "one before that does not count. Tasks/s are medians, ratios medians of those of one round. All sums were right.",
+        f"{options.tasks:,} tasks a round, {options.workers} workers (spawn), {options.rounds} rounds in turn, and one",
+        "before that does not count. Tasks/s are medians, ratios medians of those of one round. All sums were right.",
         "", *table(seconds, options.tasks), "",
     ])  # fmt: skip
 

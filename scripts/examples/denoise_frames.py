@@ -3,7 +3,7 @@
     pip install "multiprocesstools[demo]"
     python scripts/examples/denoise_frames.py [OUTPUT] [N_WORKERS]
 
-The frames are overlapping windows of a photograph of the sky, `skimage.data.hubble_deep_field`, which is in the package.
+The frames are overlapping windows of a photograph of the sky, `skimage.data.hubble_deep_field`, which comes with it.
 OUTPUT/denoised.png shows a frame, what became of it, and what was taken away. It ends with 0 only if both ways give the
 same.
 """
