@@ -41,9 +41,7 @@ class Denoise(BaseApp):
 
     def multiprocessing_func(self, index: int) -> float:
         frame = np.asarray(self.frames[index])
-        steps = np.abs(
-            np.diff(frame)
-        )  # of the noise, mostly; its median is that of a normal distribution of 2**0.5 sigma
+        steps = np.abs(np.diff(frame))  # mostly of the noise, whose sigma they have times the root of 2
         noise = float(np.median(steps)) / (0.6745 * 2**0.5)
         self.denoised[index] = restoration.denoise_nl_means(
             frame, h=0.8 * noise, sigma=noise, patch_size=5, patch_distance=6
