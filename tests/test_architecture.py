@@ -77,6 +77,7 @@ FLOORS = [
     ["workers.dispatch"],
     ["workers.processes"],
     ["workers.byhand"],
+    ["workers.vtk_arrays"],
     ["workers.transfer"],
     ["workers.process_list", "workers.queue_qt"],
     ["workers.process_widget"],
