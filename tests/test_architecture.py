@@ -79,7 +79,7 @@ FLOORS = [
     ["workers.byhand"],
     ["workers.vtk_arrays"],
     ["workers.transfer"],
-    ["workers.process_list", "workers.queue_qt"],
+    ["workers.process_list"],
     ["workers.process_widget"],
     ["compat.pydidas", "compat.slicer"],
     ["report.text", "report.doctor"],

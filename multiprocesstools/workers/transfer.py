@@ -5,7 +5,7 @@
     run(over_arrays(smooth), raw=True)                                         # in smooth.py
 
 `to_arrays` makes dicts of numpy arrays out of objects of VTK and SimpleITK, wherever they are in dicts, lists and
-tuples, `from_arrays` makes them again, and `dumps` and `loads` carry what contains arrays (pickle, protocol 5, PEP 574).
+tuples, `from_arrays` makes them again; `dumps` and `loads` carry what contains arrays (pickle, protocol 5, PEP 574).
 
 Guarantee: nothing is dropped silently: what cannot be carried is a CannotBeSent. `dumps` copies an array once, into the
 bytes, `loads` never: its arrays lie in the bytes, read-only unless those are a bytearray. `to_arrays` copies nothing.

@@ -48,7 +48,9 @@ def main(output: Path, cap: int, keep_alive: bool) -> int:
         for radius in RADII
     ]  # fmt: skip
     good = run_all(processes, cap)
-    same = good and all(np.array_equal(process.output["volume"], blur(process.input)["volume"]) for process in processes)
+    same = good and all(
+        np.array_equal(process.output["volume"], blur(process.input)["volume"]) for process in processes
+    )
     if good:
         output.mkdir(parents=True, exist_ok=True)
         shown = [slices(what, spacing) for what in (values, *(process.output["volume"] for process in processes))]

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from displace_vertices_script import displace, normals_of
 from brain import surface
+from displace_vertices_script import displace, normals_of
 from queue_of_scripts import run_all
 from skimage import io
 

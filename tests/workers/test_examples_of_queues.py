@@ -10,6 +10,7 @@ from skimage import io
 
 from tests.processes import CHECKOUT
 
+EXAMPLES_FOLDER = CHECKOUT / "scripts" / "examples"
 EXAMPLES = {
     "displace_vertices.py": (["--number", "6", "--step", "6"], "6 Completed", "displaced.png"),
     "blur_volume.py": ([], "5 Completed", "blurred.png"),
@@ -21,7 +22,7 @@ EXAMPLES = {
 def test_an_example_completes_all_in_order_within_its_cap(tmp_path: Path, example: str, keep_alive: bool) -> None:
     options, said, picture = EXAMPLES[example]
     done = subprocess.run(
-        [sys.executable, CHECKOUT / "scripts" / "examples" / example, tmp_path, *options, *["--keep-alive"] * keep_alive],
+        [sys.executable, EXAMPLES_FOLDER / example, tmp_path, *options, *["--keep-alive"] * keep_alive],
         check=False, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

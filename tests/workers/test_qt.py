@@ -2,10 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("QT_API", "pyside6")
@@ -36,13 +33,6 @@ class Receiver(QtCore.QObject):
     @QtCore.Slot(object)
     def hear_one(self, fact: Any) -> None:
         self.hear(fact, None)
-
-
-@pytest.fixture(scope="module")
-def application() -> Iterator[Any]:
-    application = QtCore.QCoreApplication.instance() or QtCore.QCoreApplication([])
-    yield application
-    application.processEvents()
 
 
 def run_until(application: Any, signal: Any, begin: Any) -> None:
