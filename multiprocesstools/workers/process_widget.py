@@ -90,8 +90,7 @@ class ProcessesWidget(QtWidgets.QWidget):
 
     def _button(self, text: str, act: Any) -> Any:
         button = QtWidgets.QPushButton(text)
-        button.clicked.connect(lambda: act())  # without the word whether it is checked
-        button.clicked.connect(lambda: self.refresh())
+        button.clicked.connect(partial(self._act, act))
         return button
 
     def _timer(self, milliseconds: int, *, single: bool = False) -> Any:
@@ -102,6 +101,10 @@ class ProcessesWidget(QtWidgets.QWidget):
         return timer
 
     # -- what it does
+
+    def _act(self, act: Any, *_: object) -> None:
+        act()
+        self.refresh()
 
     def selected(self) -> list[Process]:
         """The processes whose rows are selected."""
