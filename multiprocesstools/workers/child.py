@@ -6,7 +6,8 @@ It runs in a session of its own, so that Ctrl-C in the terminal is not for it, a
 
 Guarantee: after `reap` nothing of it is left: neither its group, nor, if it was killed or its pipes were still held,
 what has left the group with its environment. It is killed when this process ends, however that ends. Condition: Linux;
-a process that has left the session *and* changed its environment is on its own.
+a process that has left the session *and* changed its environment is on its own, and one whose program closes what it
+inherits (ssh does, see `command`) outlives this process if that is killed.
 """
 
 import os
@@ -15,11 +16,9 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
-from typing import IO
 
 from multiprocesstools.workers import far
 from multiprocesstools.workers.command import Command
-from multiprocesstools.workers.consumption import peak_of
 
 READ_BYTES = 1 << 16
 _KIB = 1024
@@ -120,9 +119,7 @@ class Child:
             end = End(None, 0.0, None)
         self.process.returncode = end.code if end.code is not None else 0
         self.gone = True
-        for descriptor in (self.stdin, self.stdout, self.stderr, self.handle, self.life):
-            if descriptor >= 0:
-                os.close(descriptor)
+        _close(self.stdin, self.stdout, self.stderr, self.handle, self.life)
         self.stdin = self.stdout = self.stderr = self.handle = self.life = -1
         return end
 
@@ -130,30 +127,38 @@ class Child:
 def launch(command: Command) -> Child:
     """OSError when it cannot be started."""
     mark = os.urandom(8).hex()
-    streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    process, life = far.start(command.words, mark, dict(command.env), command.cwd, **streams)
+    opened: list[int] = []
+    try:
+        for _ in range(3):
+            opened += os.pipe()
+        input_, stdin, stdout, output, stderr, errors = opened
+        process, life = far.start(
+            command.words, mark, dict(command.env), command.cwd, stdin=input_, stdout=output, stderr=errors
+        )
+    except BaseException:
+        _close(*opened)
+        raise
+    _close(input_, output, errors)
+    for descriptor in (stdin, stdout, stderr):
+        os.set_blocking(descriptor, False)
     try:
         handle = os.pidfd_open(process.pid) if hasattr(os, "pidfd_open") else -1
-        stdin, stdout, stderr = map(_own, (process.stdin, process.stdout, process.stderr))
     except OSError:  # too many files are open
         far.send(process.pid, signal.SIGKILL)
-        os.close(life)
-        process.communicate()
+        process.wait()
+        _close(stdin, stdout, stderr, life)
         raise
     return Child(command, process, life, mark, stdin, stdout, stderr, handle)
 
 
-def _own(pipe: IO[bytes] | None) -> int:
-    """The descriptor, which is closed here and not by the garbage collector."""
-    assert pipe is not None
-    descriptor = os.dup(pipe.fileno())
-    pipe.close()
-    os.set_blocking(descriptor, False)
-    return descriptor
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def _peak(most: int) -> int | None:
     """What the system calls the most memory of a child counts in that of its parent before exec (getrusage(2) does not
     say so; Linux keeps it in exec_mmap): it says something only if it is more."""
-    own = peak_of(os.getpid()) or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
     return most if most > own else None

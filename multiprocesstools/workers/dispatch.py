@@ -7,8 +7,6 @@ next process when the former one is over, its hook included.
 """
 
 import logging
-import os
-import re
 import threading
 import time
 from collections import deque
@@ -26,11 +24,11 @@ from multiprocesstools.workers.errand import Errand, Outcome
 from multiprocesstools.workers.hooks import HookThread
 from multiprocesstools.workers.process import Process, ProcessState
 from multiprocesstools.workers.pump import Pump
+from multiprocesstools.workers.share import Share, Told
+from multiprocesstools.workers.shared_run import Place
 from multiprocesstools.workers.wires import Patience, Reports
 
 _log = logging.getLogger("multiprocesstools.workers")
-_TAIL_BYTES = 1 << 16
-_NO_NAME = re.compile(r"[^\w.-]")
 
 
 class Phase(Enum):
@@ -47,13 +45,17 @@ class Dispatch:
     sig_usage: Any
     sig_finished: Any
 
-    def __init__(self, bounds: Bounds, patience: Patience, log_directory: str | None) -> None:
+    def __init__(self, bounds: Bounds, patience: Patience, log_directory: str | None, place: Place | None) -> None:
         self._bounds, self._patience, self._log_directory = bounds, patience, log_directory
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._phase, self._again, self._added = Phase.IDLE, False, 0
         self._processes: list[Process] = []
         self._pending: deque[Process] = deque()
+        self._ready = self._pending if place is None else deque()
+        self._share = None if place is None else Share(place, self, lambda: self._bounds.running)
+        self._is_sharing = False
+        self._told: dict[Process, Told] = {}
         self._running: dict[Process, Errand] = {}
         self._pump: Pump | None = None
         self._hooks: HookThread | None = None
@@ -93,40 +95,84 @@ class Dispatch:
     # -- beginning; with the lock held
 
     def _begin_what_may(self) -> None:
-        while self._phase is Phase.WORK and self._pending and self._bounds.allow(len(self._running)):
-            self._begin(self._pending.popleft())
+        while self._phase is Phase.WORK and self._ready and self._bounds.allow(len(self._running)):
+            process = self._ready.popleft()
+            if self._share is not None:
+                self._pending.remove(process)
+            self._begin(process)
             if self._bounds.depend_on_the_machine:
                 break  # what it takes is to be seen first
-        if self._phase is Phase.WORK and not self._pending and not self._running:
+        if self._phase is Phase.WORK and not self._pending and not self._running and not self._is_sharing:
             self._phase = Phase.ENDING
             self._call(self._end)
 
     def _begin(self, process: Process) -> None:
+        errand = self._enter(process)
+        process._ledger.attempt += 1
+        self._call(partial(self._prepare, errand))
+
+    def _enter(self, process: Process) -> Errand:
         errand = self._running[process] = Errand(process)
         ledger = process._ledger
-        ledger.state, ledger.began, ledger.attempt = ProcessState.RUNNING, time.monotonic(), 1
-        self._call(partial(self._prepare, errand))
+        ledger.state, ledger.began, ledger.ended = ProcessState.RUNNING, time.monotonic(), None
+        return errand
 
     def _cancel(self, process: Process) -> None:
         errand = self._running.get(process)
         if process.state is ProcessState.PENDING:
-            self._pending.remove(process)
-            process._ledger.state = ProcessState.CANCELLED
-            if self._phase is Phase.IDLE:
-                self.sig_state_changed.emit(process, ProcessState.CANCELLED)
-            else:
-                self._call(partial(self.sig_state_changed.emit, process, ProcessState.CANCELLED))
+            self._leave_pending(process, ProcessState.CANCELLED, None)
             self._begin_what_may()
         elif errand is not None and not errand.cancelled:
             errand.cancelled = True
             assert self._pump is not None
             self._pump.cancel(errand)
 
+    def _leave_pending(self, process: Process, state: ProcessState, error: BaseException | None) -> None:
+        self._pending.remove(process)
+        if process in self._ready:
+            self._ready.remove(process)
+        process._ledger.state, process._ledger.error = state, error
+        if (told := self._told.pop(process, None)) is not None:
+            told(state, error, b"")
+        if self._phase is Phase.IDLE:
+            self._tell(process, state)
+        else:
+            self._call(partial(self._tell, process, state))
+
+    # -- what is shared, in the threads of the share
+
+    def _begin_shared(self, process: Process, told: Told) -> None:
+        """It was claimed here."""
+        with self._lock:
+            if process not in self._pending:
+                told(ProcessState.CANCELLED, None, b"")
+                return
+            self._told[process] = told
+            self._ready.append(process)
+            self._begin_what_may()
+
+    def _deliver(self, process: Process, output: bytes, error: BaseException | None = None) -> None:
+        """It was done elsewhere."""
+        with self._lock:
+            if process in self._pending and process not in self._told:
+                self._pending.remove(process)
+                self._call(partial(self._use, self._enter(process), Outcome(output, 0, error)))
+
+    def _share_over(self, rest: Callable[[Process], BaseException | None]) -> None:
+        """Nobody will do what is left, for a reason, or because it was cancelled."""
+        with self._lock:
+            for process in list(self._pending):
+                error = rest(process)
+                state = ProcessState.CANCELLED if error is None else ProcessState.FAILED
+                self._leave_pending(process, state, error)
+            self._is_sharing = False
+            self._begin_what_may()
+
     # -- in the thread of the hooks
 
     def _prepare(self, errand: Errand) -> None:
         process = errand.process
-        self.sig_state_changed.emit(process, ProcessState.RUNNING)
+        self._tell(process, ProcessState.RUNNING)
         try:
             errand.input = _as_bytes(process.prepare_process_input())
             errand.command = command_of(process)
@@ -136,6 +182,7 @@ class Dispatch:
         self._pump.do(errand)
 
     def _use(self, errand: Errand, outcome: Outcome) -> None:
+        errand.output = outcome.output
         if errand.cancelled:
             return self._settle(errand, ProcessState.CANCELLED, None)
         error = outcome.error
@@ -151,12 +198,18 @@ class Dispatch:
     def _settle(self, errand: Errand, state: ProcessState, error: BaseException | None) -> None:
         process, errand.input = errand.process, b""
         with self._lock:
+            told, shown = self._told.pop(process, None), state
+            if told is not None and state is ProcessState.FAILED:
+                shown = ProcessState.PENDING  # the item may be tried again, here or elsewhere
+                self._pending.append(process)
             ledger = process._ledger
-            ledger.state, ledger.error, ledger.pid = state, error, None
+            ledger.state, ledger.error, ledger.pid = shown, error, None
             ledger.ended = ledger.ended if ledger.ended is not None else time.monotonic()
             del self._running[process]
             self._begin_what_may()
-        self.sig_state_changed.emit(process, state)
+        self._tell(process, shown)
+        if told is not None:
+            told(state, error, errand.output)
 
     def _end(self) -> None:
         try:
@@ -172,6 +225,10 @@ class Dispatch:
             self._changed.notify_all()
             if self._pump is not None and not self._pump.keeps:
                 self._let_go()
+
+    def _tell(self, process: Process, state: ProcessState) -> None:
+        if _has_slots(self.sig_state_changed):
+            self.sig_state_changed.emit(process, state)
 
     def _hear(self, errand: Errand, part: bytes) -> None:
         try:
@@ -195,34 +252,15 @@ class Dispatch:
                 assert self._pump is not None
                 return self._pump.do(errand)
             ledger.exit_code, ledger.ended = outcome.code, time.monotonic()
-        if errand.log is not None:
-            errand.log.close()
+        errand.close_log()
         self._call(partial(self._use, errand, outcome))
 
     def _said(self, errand: Errand, part: bytes) -> bool:
-        tail = errand.process._ledger.stderr
-        tail += part
-        del tail[:-_TAIL_BYTES]
-        if self._log_directory is not None:
-            self._write_log(errand, part)
+        errand.keep_stderr(part, self._log_directory)
         if not _has_slots(self.sig_stderr):
             return False
         self._call(partial(self._hear, errand, part))
         return True
-
-    def _write_log(self, errand: Errand, part: bytes) -> None:
-        ledger = errand.process._ledger
-        try:
-            if errand.log is None:
-                assert self._log_directory is not None
-                os.makedirs(self._log_directory, exist_ok=True)
-                name = f"{ledger.number:04d}-{_NO_NAME.sub('_', errand.process.name)[:80]}.log"
-                ledger.log = os.path.join(self._log_directory, name)
-                errand.log = open(ledger.log, "ab")  # noqa: SIM115 - closed when the process has ended
-            errand.log.write(part)
-            errand.log.flush()
-        except (OSError, ValueError) as error:
-            _log.warning("the stderr of %r is not written to its log: %s", errand.process.name, error)
 
     def _took(self, errand: Errand, cpu_seconds: float, memory_bytes: int | None) -> None:
         ledger = errand.process._ledger

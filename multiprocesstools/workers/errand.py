@@ -5,6 +5,9 @@ Guarantee: `verdict` says that it is done only if the program ended with 0 and i
 
 import codecs
 import errno
+import logging
+import os
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +18,9 @@ from multiprocesstools.workers.child import Child
 from multiprocesstools.workers.command import Command
 from multiprocesstools.workers.process import Process
 
+_log = logging.getLogger("multiprocesstools.workers")
+_TAIL_BYTES = 1 << 16
+_NO_NAME = re.compile(r"[^\w.-]")
 _Decoder = codecs.getincrementaldecoder("utf-8")
 
 
@@ -42,6 +48,33 @@ class Errand:
     unheard: int = 0
     decode: Callable[[bytes], str] = field(default_factory=lambda: _Decoder("replace").decode)
     log: IO[bytes] | None = None
+    output: bytes = b""
+
+    def keep_stderr(self, part: bytes, log_directory: str | None) -> None:
+        """The end of it in memory, all of it in the log."""
+        tail = self.process._ledger.stderr
+        tail += part
+        del tail[:-_TAIL_BYTES]
+        if log_directory is not None:
+            self._write_log(part, log_directory)
+
+    def close_log(self) -> None:
+        """Nothing more will come."""
+        if self.log is not None:
+            self.log.close()
+
+    def _write_log(self, part: bytes, directory: str) -> None:
+        ledger = self.process._ledger
+        try:
+            if self.log is None:
+                os.makedirs(directory, exist_ok=True)
+                name = f"{ledger.number:04d}-{_NO_NAME.sub('_', self.process.name)[:80]}.log"
+                ledger.log = os.path.join(directory, name)
+                self.log = open(ledger.log, "ab")  # noqa: SIM115 - closed when the process has ended
+            self.log.write(part)
+            self.log.flush()
+        except (OSError, ValueError) as error:
+            _log.warning("the stderr of %r is not written to its log: %s", self.process.name, error)
 
 
 def not_started(words: tuple[str, ...], error: OSError) -> NotStarted:

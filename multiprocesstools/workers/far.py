@@ -41,7 +41,7 @@ def start(
     other, life = os.pipe()
     try:
         process = subprocess.Popen(
-            command, env={**os.environ, MARK: mark, **(env or {})}, cwd=cwd, start_new_session=True,
+            command, env=_environment(mark, env), cwd=cwd, start_new_session=True,
             pass_fds=(other,), bufsize=0, **streams,
         )  # fmt: skip
         try:
@@ -54,6 +54,12 @@ def start(
     finally:
         os.close(other)
     return process, life
+
+
+def _environment(mark: str, env: Mapping[str, str] | None) -> dict[bytes, bytes]:
+    """That of this process and more; as bytes, which need not be encoded for each of thousands of programs."""
+    more = {MARK: mark, **(env or {})}
+    return {**os.environb, **{os.fsencode(name): os.fsencode(value) for name, value in more.items()}}
 
 
 def send(group: int, number: int) -> None:

@@ -10,7 +10,7 @@ has ended, however that ended. Condition: hooks and slots return; see `child` fo
 import atexit
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +20,7 @@ from multiprocesstools.workers.bounds import Bounds
 from multiprocesstools.workers.dispatch import Dispatch, Phase
 from multiprocesstools.workers.emitter import signal
 from multiprocesstools.workers.process import Process, ProcessState, as_json
+from multiprocesstools.workers.shared_run import place_of
 from multiprocesstools.workers.wires import Patience
 
 _CLOSE_SECONDS = 5.0
@@ -38,6 +39,11 @@ class ProcessesLogic(Dispatch):
     kill_seconds: what is to be ended gets SIGTERM, and so many seconds later SIGKILL (2).
     stopped_seconds: a program that was stopped (SIGSTOP) for so long has failed (10).
     log_directory: a file with the whole stderr of each process is written there.
+    run_directory, name: share the processes with all queues, on any machines, that are given the same processes in the
+        same order, this directory and this name; each gets all outputs, also those of earlier starts. `run` begins with
+        what was added; more can be added when the queue is empty. A process that fails is tried again, by whomever, as
+        often as the run allows (3); one that is cancelled here counts as failed, and after `cancel_all` as given back.
+    run_options: further arguments of MultiProcessHelper: `max_attempts`, `patience_seconds`, `parameters`, ...
 
     Signals (psygnal), emitted in the thread that calls the hooks
     ----------
@@ -54,6 +60,8 @@ class ProcessesLogic(Dispatch):
         self, maximum_running_processes: int | None = None, completed_callback: Callable[[], Any] | None = None, *,
         minimum_free_memory: int | None = None, maximum_load: float | None = None, kill_seconds: float = 2.0,
         stopped_seconds: float = 10.0, log_directory: str | os.PathLike[str] | None = None,
+        run_directory: str | os.PathLike[str] | None = None, name: str = "processes",
+        run_options: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         if completed_callback is not None and not callable(completed_callback):
             raise BadArgument("completed_callback", completed_callback, "it must be a function without arguments")
@@ -63,7 +71,8 @@ class ProcessesLogic(Dispatch):
                 raise BadArgument(argument, seconds, "it must be a number of seconds")
         bounds = Bounds(most, minimum_free_memory, maximum_load)
         directory = None if log_directory is None else os.path.abspath(log_directory)
-        super().__init__(bounds, Patience(kill_seconds, stopped_seconds), directory)
+        place = None if run_directory is None else place_of(run_directory, name, None, run_options or {})
+        super().__init__(bounds, Patience(kill_seconds, stopped_seconds), directory, place)
         self.completed_callback = completed_callback
 
     # -- what is to be done
@@ -73,6 +82,8 @@ class ProcessesLogic(Dispatch):
         if not isinstance(process, Process):
             raise BadArgument("process", process, "it must be a Process")
         with self._lock:
+            if self._share is not None and self._phase is not Phase.IDLE:
+                raise WrongState("add_process()", "shares its processes with others", "add all before run()", "queue")
             if process._ledger.number:
                 raise BadArgument("process", process, "it was added to a queue before; make a new one")
             self._added += 1
@@ -94,6 +105,9 @@ class ProcessesLogic(Dispatch):
             elif self._phase is Phase.IDLE:
                 self._phase = Phase.WORK
                 self._open()
+                if self._share is not None:
+                    self._is_sharing = True
+                    self._threads.append(self._share.begin(list(self._pending)))
                 atexit.register(self._close_at_exit)
                 self._begin_what_may()
 
@@ -109,6 +123,8 @@ class ProcessesLogic(Dispatch):
 
     def cancel_all(self) -> None:
         """Cancel all that are pending or running."""
+        if self._share is not None:
+            self._share.stop()
         with self._lock:
             for process in [*self._pending, *self._running]:
                 self._cancel(process)

@@ -13,7 +13,6 @@ user, or that others may write. Condition: all give the same list of tasks; the 
 import hashlib
 import os
 import pickle
-import stat
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from multiprocesstools.claims.posix import PosixDisk
-from multiprocesstools.errors import BadArgument, FunctionFailed, UntrustedResult
+from multiprocesstools.errors import BadArgument, FunctionFailed
 from multiprocesstools.helper import MultiProcessHelper
 from multiprocesstools.saving import kind
 from multiprocesstools.workers.desk import Desk
@@ -31,6 +30,7 @@ from multiprocesstools.workers.hands import Hands
 from multiprocesstools.workers.packing import Function, pack, unpack_function
 from multiprocesstools.workers.pool import Job
 from multiprocesstools.workers.shift import Terms, Wish
+from multiprocesstools.workers.trusted import create_private, open_trusted
 
 _LOOK_SECONDS, _MOST_OF_TIME = 0.3, 0.05
 _LONGEST_LABEL = 200
@@ -72,19 +72,14 @@ class Applied:
 
 def save_result(value: Any, path: Path) -> None:
     """So that nobody else may write it."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    with open(descriptor, "wb") as file:
+    with create_private(path) as file:
         file.write(pack(value, "result"))
 
 
 def load_result(path: str) -> tuple[Any, int]:
     """A result and its size. UntrustedResult, OSError, and whatever unpickling raises."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
-            raise UntrustedResult(path)
-        return pickle.load(file), status.st_size
+    with open_trusted(path) as file:
+        return pickle.load(file), os.fstat(file.fileno()).st_size
 
 
 def label(task: Any) -> str:

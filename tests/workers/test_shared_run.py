@@ -70,7 +70,8 @@ def test_a_script_that_is_killed_leaves_its_tasks_to_the_other(tmp_path: Path) -
         for process in (one, two):
             process.stdout.readline()
         one.kill()
-        out, errors = two.communicate(timeout=SECONDS)
+        out = two.stdout.read()  # communicate would miss what readline has read ahead
+        errors = two.communicate(timeout=SECONDS)[1]
         one.communicate()
     assert out.splitlines()[-1].startswith("all 100"), errors
 

@@ -1,0 +1,151 @@
+"""Queues that share their processes through a run directory."""
+
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from multiprocesstools.errors import BadArgument, ListChanged, RunDirectoryUnusable, UntrustedResult, WrongState
+from multiprocesstools.workers import Process, ProcessesLogic
+from tests.processes import wait_until
+from tests.workers.scripts import ENV, Text, alive, write_script
+
+OPTIONS = {"durable": False, "beat_seconds": 0.2, "patience_seconds": 5}
+NOTE = '#!/bin/sh\nread number\necho "$number" >> "$1/begun"\necho "$number by $2"\n'
+PROGRAM = """
+    import sys
+    from multiprocesstools.workers import ProcessesLogic
+    from tests.workers.scripts import Text
+    script, folder = sys.argv[1:]
+    with ProcessesLogic(2, run_directory=folder, name="shared", run_options={options!r}) as logic:
+        logic.add_processes(Text(script, f"{{x}}\\n", name=f"p{{x}}", args=[folder, "me"]) for x in range(4))
+"""
+
+
+def queue(folder: Path, **options: object) -> ProcessesLogic:
+    more = OPTIONS | options
+    return ProcessesLogic(2, run_directory=folder, name="shared", run_options=more)
+
+
+def texts(script: Path, folder: Path, count: int) -> list[Text]:
+    return [Text(script, f"{x}\n", name=f"p{x}", args=[str(folder), "me"]) for x in range(count)]
+
+
+def test_two_queues_do_each_process_once_and_both_get_all_outputs(tmp_path: Path) -> None:
+    script = write_script(tmp_path, NOTE + "sleep 0.02\n")
+    folder, count = tmp_path / "run", 24
+    first, second = texts(script, folder, count), texts(script, folder, count)
+    called: list[int] = []
+    with queue(folder) as one, queue(folder) as two:
+        for logic, processes in ((one, first), (two, second)):
+            logic.completed_callback = partial(called.append, 1)
+            logic.add_processes(processes)
+            logic.run()
+        assert one.wait_for_finished(60) and two.wait_for_finished(60)
+    assert [process.output for process in first] == [f"{x} by me\n" for x in range(count)]
+    assert [process.output for process in second] == [f"{x} by me\n" for x in range(count)]
+    assert sorted(map(int, (folder / "begun").read_text().split())) == list(range(count))
+    assert 0 < sum(process.attempt for process in first) < count
+    assert sum(process.attempt for process in [*first, *second]) == count
+    assert called == [1, 1]
+
+
+def test_a_later_start_uses_what_is_done_and_other_processes_are_refused(tmp_path: Path) -> None:
+    script, folder = write_script(tmp_path, NOTE), tmp_path / "run"
+    for _ in range(2):
+        processes = texts(script, folder, 3)
+        with queue(folder) as logic:
+            logic.add_processes(processes)
+        assert [process.output for process in processes] == [f"{x} by me\n" for x in range(3)]
+    assert len((folder / "begun").read_text().split()) == 3
+    others = texts(script, folder, 3)
+    others[1].name = "another"
+    with queue(folder) as logic:
+        logic.add_processes(others)
+    assert {type(process.error) for process in others} == {ListChanged}
+
+
+def test_what_fails_is_tried_again_and_then_set_aside_for_all(tmp_path: Path) -> None:
+    script, folder = write_script(tmp_path, '#!/bin/sh\necho x >> "$1/begun"\necho why >&2\nexit 3\n'), tmp_path / "run"
+    processes = texts(script, folder, 1)
+    with queue(folder, max_attempts=2) as logic:
+        logic.add_processes(processes)
+    assert processes[0].state == "Failed" and "exit code 3" in str(processes[0].error)
+    assert processes[0].attempt == 2 == len((folder / "begun").read_text().split())
+    later = texts(script, folder, 1)
+    with queue(folder, max_attempts=2) as logic:
+        logic.add_processes(later)
+    assert later[0].state == "Failed" and "why" in str(later[0].error)
+    assert later[0].attempt == 0
+
+
+def test_what_a_killed_queue_had_is_done_by_another(tmp_path: Path) -> None:
+    script = write_script(tmp_path, NOTE + '[ -e "$1/go" ] || exec sleep 600\n')
+    folder = tmp_path / "run"
+    program = write_script(tmp_path, PROGRAM.format(options=OPTIONS), "program.py")
+    with subprocess.Popen([sys.executable, str(program), str(script), str(folder)], env=os.environ | ENV) as dying:
+        try:
+            wait_until(
+                lambda: (folder / "begun").exists() and (folder / "begun").stat().st_size == 4, "two are in work"
+            )
+        finally:
+            dying.kill()
+    (folder / "go").touch()
+    processes = texts(script, folder, 4)
+    with queue(folder) as logic:
+        logic.add_processes(processes)
+    assert [process.output for process in processes] == [f"{x} by me\n" for x in range(4)]
+    assert [process.attempt for process in processes] == [1] * 4
+    assert len((folder / "begun").read_text().split()) == 6
+
+
+def test_cancelling_all_gives_the_items_back(tmp_path: Path) -> None:
+    body = '#!/bin/sh\nread number\n[ -e "$1/go" ] || { echo on >&2; exec sleep 600; }\necho "$number"\n'
+    script = write_script(tmp_path, body)
+    folder = tmp_path / "run"
+    processes = texts(script, folder, 3)
+    with queue(folder, max_attempts=1) as logic:
+        logic.add_processes(processes)
+        logic.run()
+        with pytest.raises(WrongState, match="add all before"):
+            logic.add_process(Text(script))
+        wait_until(lambda: sum(process.stderr == "on\n" for process in processes) == 2, "two are in work")
+        logic.cancel_all()
+        assert logic.wait_for_finished(30)
+    assert [process.state.value for process in processes] == ["Cancelled"] * 3
+    assert alive(str(script)) == []
+    (folder / "go").touch()
+    again = texts(script, folder, 3)
+    with queue(folder, max_attempts=1) as logic:
+        logic.add_processes(again)
+    assert [process.output for process in again] == ["0\n", "1\n", "2\n"]
+
+
+def test_an_output_that_somebody_else_could_have_written_is_not_used(tmp_path: Path) -> None:
+    script, folder = write_script(tmp_path, NOTE), tmp_path / "run"
+    with queue(folder) as logic:
+        logic.add_processes(texts(script, folder, 2))
+    os.chmod(folder / "shared" / "1.out", 0o666)
+    processes = texts(script, folder, 2)
+    with queue(folder) as logic:
+        logic.add_processes(processes)
+    assert [process.state.value for process in processes] == ["Completed", "Failed"]
+    assert isinstance(processes[1].error, UntrustedResult)
+
+
+def test_a_run_directory_that_cannot_be_and_an_empty_queue(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    process = Process(tmp_path / "x")
+    with ProcessesLogic(1, run_directory=tmp_path / "file") as logic:
+        logic.add_process(process)
+    assert process.state == "Failed" and isinstance(process.error, RunDirectoryUnusable)
+    called: list[int] = []
+    with ProcessesLogic(1, lambda: called.append(1), run_directory=tmp_path / "run") as logic:
+        logic.run()
+        assert logic.wait_for_finished(20)
+    assert called == [1]
+    with pytest.raises(BadArgument, match="name"):
+        ProcessesLogic(1, run_directory=tmp_path, name="no name")
