@@ -65,7 +65,9 @@ FLOORS = [
     ["workers.engine"],
     ["workers.hands"],
     ["workers.shared_run"],
-    ["workers.controller"],
+    ["workers.controller", "workers.app", "workers.shared_arrays"],
+    ["workers.app_runner"],
+    ["workers.qt"],
     ["workers.process", "workers.frames", "workers.far", "workers.consumption", "workers.bounds", "workers.hooks"],
     ["workers.command", "workers.script", "workers.urls"],
     ["workers.child"],
@@ -76,6 +78,11 @@ FLOORS = [
     ["workers.dispatch"],
     ["workers.processes"],
     ["workers.byhand"],
+    ["workers.vtk_arrays"],
+    ["workers.transfer"],
+    ["workers.process_list"],
+    ["workers.process_widget"],
+    ["compat.pydidas", "compat.slicer"],
     ["report.text", "report.doctor"],
     ["report.explanation"],
     ["cli.common"],
@@ -109,7 +116,7 @@ HEAVY = [
     *["click", "rich", "psygnal", "cloudpickle", "numpy", "pandas"],
     *["multiprocessing", "asyncio", "http", "email.message", "unittest"],
 ]
-HOUSES = ("__init__", "batch", "claims", "report", "workers")
+HOUSES = ("__init__", "batch", "claims", "compat", "report", "workers")
 
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path

@@ -12,22 +12,31 @@ if __name__ == "__main__":
 TYPE_CHECKING = False  # what type checkers take for true
 
 if TYPE_CHECKING:
+    from multiprocesstools.workers.app import BaseApp
+    from multiprocesstools.workers.app_runner import AppRunner
     from multiprocesstools.workers.controller import WorkerController
     from multiprocesstools.workers.emitter import emit_queued
     from multiprocesstools.workers.process import Process, ProcessState
     from multiprocesstools.workers.processes import ProcessesLogic
+    from multiprocesstools.workers.shared_arrays import shared_array
     from multiprocesstools.workers.worker import send_message
 
 _ROOMS = {
+    "AppRunner": "multiprocesstools.workers.app_runner",
+    "BaseApp": "multiprocesstools.workers.app",
     "Process": "multiprocesstools.workers.process",
     "ProcessState": "multiprocesstools.workers.process",
     "ProcessesLogic": "multiprocesstools.workers.processes",
     "WorkerController": "multiprocesstools.workers.controller",
     "emit_queued": "multiprocesstools.workers.emitter",
+    "shared_array": "multiprocesstools.workers.shared_arrays",
     "send_message": "multiprocesstools.workers.worker",
 }
 
-__all__ = ["Process", "ProcessState", "ProcessesLogic", "WorkerController", "emit_queued", "send_message"]
+__all__ = [
+    "AppRunner", "BaseApp", "Process", "ProcessState", "ProcessesLogic", "WorkerController", "emit_queued",
+    "send_message", "shared_array",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

@@ -20,6 +20,10 @@ from multiprocesstools.workers.process import Process
 _SSH = {"ConnectTimeout": "15", "BatchMode": "yes", "ServerAliveInterval": "15", "ServerAliveCountMax": "4"}
 """A host that does not answer, or asks for a password that nobody could give, or vanishes, is an error and no wait."""
 
+_HOLDER = ("/bin/sh", "-c", 'trap : TERM HUP INT; "$@"; exit $?', "sh")
+"""What comes before a prefix. ssh closes all that it inherits when it begins, the pipe of `far.start` too, so that the
+kernel would have nobody to kill when the queue is killed: this shell holds it. It ends when its command has ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -40,9 +44,8 @@ def command_of(process: Process) -> Command:
     if not process.prefix:
         return Command(here, tuple(sorted(env.items())), process.cwd, process.keep_alive)
     spec = json.dumps({"command": here, "env": env, "cwd": process.cwd, "mark": ""})
-    return Command(
-        _behind(process.prefix, (process.python, "-c", _launcher(), spec)), (), None, process.keep_alive
-    )  # fmt: skip
+    words = _behind(process.prefix, (process.python, "-c", _launcher(), spec))
+    return Command((*_HOLDER, *words), (), None, process.keep_alive)
 
 
 def local_words(process: Process) -> tuple[str, ...]:

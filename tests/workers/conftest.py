@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -30,3 +31,15 @@ def nothing_is_left() -> Iterator[None]:
 
 def _threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("multiprocesstools")]
+
+
+@pytest.fixture(scope="session")
+def application() -> Iterator[Any]:
+    """The one application of Qt that a process can have, without a screen."""
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    os.environ.setdefault("QT_API", "pyside6")
+    from qtpy import QtWidgets
+
+    application = QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
+    yield application
+    application.processEvents()

@@ -91,10 +91,11 @@ def test_cancelling_ends_the_far_side_and_all_it_has_started(tmp_path: Path, ssh
 
 def test_srun_gets_words_and_ssh_gets_options_that_are_not_given() -> None:
     words = command_of(Process("x", prefix=["srun", "-N1"])).words
-    assert words[:2] == ("srun", "-N1") and words[3] == "-c" and '"command": ["' in words[5]
+    assert words[4:6] == ("srun", "-N1") and words[7] == "-c" and '"command": ["' in words[9]
     words = command_of(Process("x", prefix=["ssh", "-oConnectTimeout=3", "node7"])).words
     assert [word for word in words if "ConnectTimeout" in word] == ["-oConnectTimeout=3"]
     assert "-oBatchMode=yes" in words and words[-2] == "node7"
     words = command_of(Process("x y", prefix=["nice", "/usr/bin/ssh", "node7"])).words
-    assert words[:3] == ("nice", "/usr/bin/ssh", "-oConnectTimeout=15") and words[-2] == "node7"
+    place = words.index("nice")
+    assert words[place + 1 : place + 3] == ("/usr/bin/ssh", "-oConnectTimeout=15") and words[-2] == "node7"
     assert shlex.split(words[-1])[1] == "-c" and "x y" in shlex.split(words[-1])[3]
