@@ -1,4 +1,5 @@
-"""Messages to and from a program that is kept alive: a header with a kind and a length, and then so many bytes.
+"""Messages to and from a program that is kept alive: a header with a kind and a length, so many bytes, and a newline,
+because srun passes whole lines on.
 
     queue -> program   (INPUT, bytes)        program -> queue   (OUTPUT, bytes) | (ERROR, text)
 
@@ -14,6 +15,7 @@ KEEP_ALIVE = "MULTIPROCESSTOOLS_KEEP_ALIVE"
 _HEADER = struct.Struct(">4sBQ")
 _MAGIC = b"MPT\x01"
 _READ_BYTES = 1 << 20
+END = b"\n"
 
 
 class NotAFrame(Exception):
@@ -33,11 +35,11 @@ def split(buffer: bytearray) -> tuple[int, bytes] | None:
         return None
     _, word, size = _HEADER.unpack_from(buffer)
     end = _HEADER.size + size
-    if len(buffer) < end:
+    if len(buffer) < end + len(END):
         return None
     with memoryview(buffer) as view:
         packed = bytes(view[_HEADER.size : end])
-    del buffer[:end]
+    del buffer[: end + len(END)]
     return word, packed
 
 
@@ -67,4 +69,4 @@ def receive(descriptor: int) -> bytes | None:
     if magic != _MAGIC:
         raise NotAFrame(head)
     packed = read(descriptor, size)
-    return packed if len(packed) == size else None
+    return packed if len(packed) == size and read(descriptor, len(END)) == END else None

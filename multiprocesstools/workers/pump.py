@@ -166,7 +166,7 @@ class Pump(Wires):
             errand.deadline = time.monotonic() + errand.process.timeout
         parts = [errand.input]
         if child.command.keep_alive:
-            parts.insert(0, frames.header(frames.INPUT, len(errand.input)))
+            parts = [frames.header(frames.INPUT, len(errand.input)), errand.input, frames.END]
         else:
             errand.input = b""
         child.to_write = [memoryview(part) for part in parts if part]

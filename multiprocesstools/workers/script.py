@@ -81,5 +81,5 @@ def _serve(streams: _Streams, handler: Callable[[Any], Any], raw: bool) -> None:
             word, answer = frames.ERROR, traceback.format_exc().encode("utf-8", "replace")
         sys.stdout.flush()
         sys.stderr.flush()
-        frames.write(streams.target, frames.header(word, len(answer)), answer)
+        frames.write(streams.target, frames.header(word, len(answer)), answer, frames.END)
         del packed, answer  # or a large one would be held until the next one is there
