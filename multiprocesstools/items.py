@@ -171,7 +171,7 @@ class Item:
         if interrupted or isinstance(error, StopRequested) or not isinstance(error, Exception | SystemExit):
             self._end(Fate.DROPPED, Outcome.DROPPED)
         else:
-            self._fail(error, Outcome.FAILED)
+            self._fail(error, Outcome.FATAL if self._terms.fatal else Outcome.FAILED)
         return isinstance(error, Exception) and not interrupted and self._terms.on_error == "continue"
 
     def _settle_mark(self, fate: Fate, reason: str, retry: bool) -> bool:

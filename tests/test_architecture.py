@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "multiprocesstools"
 # From the ground up. A module imports only from floors below its own, or from its own floor's earlier rooms.
 FLOORS = [
     ["errors.base"],
-    ["errors.misuse", "errors.run", "errors.work"],
+    ["errors.misuse", "errors.run", "errors.work", "errors.steps"],
     ["errors", "clock", "text", "digest", "notebook"],
     ["table"],
     ["statuses"],
@@ -56,6 +56,14 @@ FLOORS = [
     ["directories"],
     ["opening", "documented", "mapping", "cells"],
     ["helper"],
+    ["steps.step", "steps.devices", "steps.params", "steps.ranks", "steps.functions", "steps.program"],
+    ["steps.plan", "steps.keys", "steps.frontier", "steps.work"],
+    ["steps.book"],
+    ["steps.ledger"],
+    ["steps.place"],
+    ["steps.overview", "steps.session", "steps.conductor", "steps.trust"],
+    ["steps.runner", "steps.inserting"],
+    ["steps.protocol"],
     ["report.text", "report.doctor"],
     ["report.explanation"],
     ["cli.common"],
@@ -76,7 +84,7 @@ FLOORS = [
 MOST_LINES, MOST_BODY_LINES = 300, 40
 ONLY_HERE_PRINTING = {name for floor in FLOORS for name in floor if name.startswith("cli")} | {"progress", "logs"}
 ONLY_HERE_PROBING = {"claims.identity", "signals", "pacemaker"}
-ONLY_HERE_STARTING = {"batch.command", "pacemaker"}
+ONLY_HERE_STARTING = {"batch.command", "pacemaker", "steps.program"}
 ONLY_HERE_BATCH_SYSTEMS = {"member"}
 
 # What `from multiprocesstools import MultiProcessHelper` must not load, because not every loop needs it.
@@ -86,7 +94,7 @@ MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-ROOMS = {name: path for name, path in MODULES.items() if name not in ("__init__", "batch", "claims", "report")}
+ROOMS = {name: path for name, path in MODULES.items() if name not in ("__init__", "batch", "claims", "report", "steps")}
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 
 
@@ -159,7 +167,7 @@ def test_only_identity_probes_processes(name: str) -> None:
     assert "os.kill" not in calls or name in ONLY_HERE_PROBING
 
 
-def test_programs_are_started_in_two_rooms() -> None:
+def test_programs_are_started_in_few_rooms() -> None:
     starting = {"subprocess.Popen", "subprocess.run", "subprocess.call", "subprocess.check_output", "os.system"}
     assert {name for name, tree in trees().items() if calls_of(tree) & starting} == ONLY_HERE_STARTING
 

@@ -1,0 +1,359 @@
+"""Running the steps of a session, here, together with all other instances that do.
+
+A thread takes a ready step, claims its item, carries it out, and settles it; then what waited for it is ready here at
+once. What others have done is learnt by listing: on the same machine within a tenth of a second, because a change of
+the directory is seen there without asking the server; from other machines at growing intervals, at most a second.
+
+    ready --claim--> in work here --> finished | failed
+                --refused--> in work elsewhere --> (its owner is gone or silent) ready again
+
+Guarantee: a step is begun only when all that it waits for has ended well, and is published once. Condition: those of
+the claims (`claims`) and of the record (`ledger`).
+"""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from multiprocesstools.claims import identity
+from multiprocesstools.claims.claim import Refusal
+from multiprocesstools.claims.hands import How
+from multiprocesstools.claims.instance import was_taken_over
+from multiprocesstools.claims.record import Record
+from multiprocesstools.claims.slots import Files, Slot
+from multiprocesstools.claims.survey import Finding, State
+from multiprocesstools.crew import Crew
+from multiprocesstools.errors import SessionReplaced, StepTakenOver
+from multiprocesstools.fate import Fate
+from multiprocesstools.items import Item
+from multiprocesstools.steps.book import Entry, release_entry
+from multiprocesstools.steps.devices import Dealer, Share
+from multiprocesstools.steps.frontier import Frontier
+from multiprocesstools.steps.ledger import Ledger
+from multiprocesstools.steps.place import Place
+from multiprocesstools.steps.step import ENDED, Status, Step
+from multiprocesstools.terms import Terms
+
+TICK_SECONDS = 0.05
+_FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS, _BUSY_LOOK_SECONDS = 0.2, 1.0, 2.0
+_MOST_SKIPPED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How steps are run here. `retry_failures`: a step that raised is tried again, up to max_attempts times."""
+
+    threads: int = 1
+    stop_on_failure: bool = False
+    interactive: bool = False
+    retry_failures: bool = False
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Who has a step in work, and when that was judged."""
+
+    owner: Record | None
+    judged: float
+
+
+class Current(threading.local):
+    """The step that the calling thread is carrying out."""
+
+    step: Step | None = None
+    item: Item | None = None
+    inserted: Any = None
+
+
+class Conductor:
+    """`carry_out(step, share)` does the work of a step; `can_run` says whether this instance has its function."""
+
+    def __init__(
+        self, crew: Crew, place: Place, ledger: Ledger, wishes: Wishes, *, can_run: Callable[[Step], bool],
+        carry_out: Callable[[Step, Item, Share | None], Any], dealer: Dealer | None = None,
+    ) -> None:  # fmt: skip
+        self._crew, self.place, self.ledger, self.wishes = crew, place, ledger, wishes
+        self._can_run, self._carry_out, self._dealer = can_run, carry_out, dealer
+        self.frontier, self.current = Frontier(), Current()
+        self.changed = threading.Condition(threading.RLock())
+        self.error: BaseException | None = None
+        self.stopping = False
+        self._session = ledger.book.start.number
+        self._open: dict[int, str] = {}
+        self._tried: dict[int, Files] = {}
+        self._seen: dict[int, _Seen] = {}
+        self._findings: dict[int, tuple[object, Finding]] = {}
+        self._here: set[int] = set()
+        self._collisions = 0
+        self._stamp: object = None
+        self._next_look, self._pause = 0.0, _FIRST_LOOK_SECONDS
+        self._terms = Terms(crew, on_error="continue", results=True, fatal=not wishes.retry_failures)
+        self._take_in(list(ledger.book.steps))
+
+    # -- one step
+
+    def work_once(self, thread: int = 0) -> bool:
+        """Take one ready step and carry it out. False: there is none."""
+        with self.changed:
+            chosen = self._choose(thread)
+            if chosen is None:
+                return False
+            step, share = chosen
+            self.frontier.note(step.id, Status.RUNNING)
+            self._here.add(step.id)
+            files = self._tried.pop(step.id, None)
+        fate: Fate | None = None
+        try:
+            fate = self._attempt(step, files, share)
+        finally:
+            if share is not None:
+                share.give_back()
+            with self.changed:
+                self._here.discard(step.id)
+                self._conclude(step, fate)
+                self.changed.notify_all()
+        return True
+
+    def _choose(self, thread: int) -> tuple[Step, Share | None] | None:
+        """A ready step, not always the first one where others are at work on the same list."""
+        ready = self.frontier.ready
+        if self.stopping or self.is_stopped or self._crew.paused or not ready:
+            return None
+        skip = random.randrange(min(len(ready), _MOST_SKIPPED)) if self._collisions else 0
+        for start, end in ((skip, None), (0, skip)):
+            for number in islice(ready, start, end):
+                step = self.frontier.steps[number]
+                if not self._is_for_me(step):
+                    continue
+                share = self._dealer.deal(thread) if step.needs_gpu and self._dealer else None
+                if share is not None or not (step.needs_gpu and self._dealer):
+                    return step, share
+        return None
+
+    def _attempt(self, step: Step, files: Files | None, share: Share | None) -> Fate | None:
+        """Claim the step and carry it out. None: somebody else has it."""
+        slot = self.place.slot(self._open[step.id])
+        with self._crew.guard.critical():
+            taken = self._crew.take(slot, files, look=files is not None, how=How.DRAFT)
+            if isinstance(taken, Refusal):
+                return self._note_refusal(step, taken)
+            self._collisions = 0
+            item = Item(self._terms, taken, step)
+        current, before = self.current, (self.current.step, self.current.item, self.current.inserted)
+        current.step, current.item, current.inserted = step, item, {}
+        try:
+            with item:
+                item.result = self._carry_out(step, item, share)
+        finally:
+            current.step, current.item, current.inserted = before
+            item.give_back()
+        return item.fate
+
+    def _note_refusal(self, step: Step, refusal: Refusal) -> Fate | None:
+        if refusal.state is State.DONE:
+            return Fate.DONE
+        verdict = refusal.verdict
+        with self.changed:
+            judged = time.monotonic() if verdict else float("-inf")
+            self._seen[step.id] = _Seen(verdict.owner if verdict else None, judged)
+            self._collisions += 1
+        return None
+
+    def _conclude(self, step: Step, fate: Fate | None) -> None:
+        if fate in (Fate.DONE, Fate.LOST):
+            self._settle(step.id, Status.FINISHED)
+        elif fate is Fate.FAILED and not self.wishes.retry_failures:
+            self._settle(step.id, Status.FAILED)
+        elif fate is not None:  # given back, or to be tried again: the next look says by whom
+            self.frontier.note(step.id, Status.RUNNING)
+            self.look_soon()
+
+    def _settle(self, step: int, status: Status) -> None:
+        self._open.pop(step, None)
+        self._seen.pop(step, None)
+        self._tried.pop(step, None)
+        self.frontier.settle(step, status)
+        if status is Status.FAILED and self.wishes.stop_on_failure and not self.frontier.steps[step].tolerate_failure:
+            self.stopping = True
+
+    def has_work(self) -> bool:
+        """Is there a ready step that this instance could begin, had it a thread and a device for it?"""
+        if self.stopping or self.is_stopped:
+            return False
+        return any(self._is_for_me(self.frontier.steps[number]) for number in self.frontier.ready)
+
+    def is_left_over(self) -> bool:
+        """Is what is ready only for persons, or for instances that have other functions?"""
+        return bool(self.frontier.ready) and not self.has_work()
+
+    def is_for_others(self) -> bool:
+        """Is something ready whose function this instance does not have?"""
+        return any(not self._can_run(self.frontier.steps[number]) for number in self.frontier.ready)
+
+    def others_alive(self) -> bool:
+        """May another instance of this session be at work?"""
+        own = self._crew.member().instance.record.file_name
+        return any(name != own for name in self.ledger.parties() & set(self.place.run.possibly_alive()))
+
+    def _is_for_me(self, step: Step) -> bool:
+        return (self.wishes.interactive or not step.interactive) and self._can_run(step)
+
+    # -- what others do
+
+    @property
+    def is_stopped(self) -> bool:
+        """Was the run, or this process, asked to end?"""
+        return self._crew.stop_requested or self._crew.guard.signalled is not None or self.error is not None
+
+    def look_soon(self) -> None:
+        self._next_look = 0.0
+
+    def look_if_due(self, *, idle: bool) -> None:
+        """Learn what others have done, if something has changed here or it is time to ask the server."""
+        with self.changed:
+            now = time.monotonic()
+            if not idle:
+                if now >= self._next_look + _BUSY_LOOK_SECONDS:
+                    self.look()
+                return
+            if now >= self._next_look or self._has_changed() or self._somebody_died():
+                before = self.frontier.ended, len(self.frontier.ready), self.ledger.book.read
+                self.look()
+                after = self.frontier.ended, len(self.frontier.ready), self.ledger.book.read
+                self._pause = _FIRST_LOOK_SECONDS if before != after else min(2 * self._pause, _LONGEST_LOOK_SECONDS)
+                self._next_look = time.monotonic() + self._pause
+
+    def look(self) -> None:
+        """Read the record and list the items. SessionReplaced."""
+        with self.changed:
+            self._collisions = 0
+            self._take_in(self.ledger.catch_up())
+            self._check_session()
+            listing = self._crew.member().instance.listing(self.place.items)
+            for step, item in list(self._open.items()):
+                if step in self._here:
+                    continue
+                files = listing.files(item)
+                if files.done:
+                    self._settle(step, Status.FINISHED)
+                elif files.highest:
+                    self._learn(step, self.place.slot(item), files)
+            self._next_look = time.monotonic()
+            self.changed.notify_all()
+
+    def _learn(self, step: int, slot: Slot, files: Files) -> None:
+        """Somebody has tried it: who, and how did that end?"""
+        finding = self._find(step, slot, files)
+        if finding.state is State.DONE:
+            self._settle(step, Status.FINISHED)
+        elif finding.state in (State.FAILED, State.SKIPPED):
+            self._settle(step, Status.FAILED)
+        elif finding.state is State.FREE or self._is_worth_judging(step):
+            self._tried[step] = files
+            self.frontier.note(step, Status.SCHEDULED)
+        else:
+            self.frontier.note(step, Status.RUNNING)
+
+    def _find(self, step: int, slot: Slot, files: Files) -> Finding:
+        """Failed is said when two listings in a row say so; ended-files are read again only when names have changed."""
+        names = (files.highest, files.last_retry, frozenset(files.ended))
+        known = self._findings.get(step)
+        if known is None or known[0] != names:
+            known = names, self._crew.assess(slot)
+            self._findings[step] = known
+        return known[1]
+
+    def _is_worth_judging(self, step: int) -> bool:
+        """A claim is read once a beat; in between only the processes of this machine are asked, without the disk."""
+        seen = self._seen.get(step)
+        if seen is None or time.monotonic() - seen.judged >= self._crew.rules.beat_seconds * 0.9:
+            return True
+        return seen.owner is not None and identity.is_gone(seen.owner.identity)
+
+    def _somebody_died(self) -> bool:
+        owners = {seen.owner.id: seen.owner for seen in self._seen.values() if seen.owner is not None}
+        return any(identity.is_gone(owner.identity) for owner in owners.values())
+
+    def _has_changed(self) -> bool:
+        """Has a process of this machine changed a directory? Seen in what the system knows of it anyway."""
+        stamp = tuple(map(_stamp, (self.place.items, self.place.record)))
+        changed = stamp != self._stamp
+        # a second change within one tick of the filesystem's clock leaves the same stamp: after a change, look twice
+        self._stamp = None if changed and self._stamp is not None else stamp
+        return changed
+
+    def _check_session(self) -> None:
+        start = self.ledger.book.start
+        if start.number != self._session:
+            raise SessionReplaced(self.place.run.directory, start.by)
+
+    def _take_in(self, changed: list[int]) -> None:
+        book = self.ledger.book
+        self.frontier.add(book.steps[step] for step in dict.fromkeys(changed) if not self._is_placed(step))
+        for step in changed:
+            item = book.item(step)
+            if item is not None and self.frontier.status[step] not in ENDED:
+                self._open[step] = item
+
+    def _is_placed(self, step: int) -> bool:
+        """Does the frontier have the step as it is? A step that gets its key only now has not changed for it."""
+        return self.frontier.steps.get(step) == self.ledger.book.steps[step]
+
+    # -- inserting
+
+    def write(self, make: Callable[[], Entry | None]) -> list[int]:
+        """Append what `make` proposes, as often as it takes, because others may be first; the steps that are new or
+        have changed. None proposes nothing."""
+        with self.changed:
+            while True:
+                self._take_in(self.ledger.catch_up())
+                self._check_session()
+                entry = make()
+                if entry is None:
+                    return []
+                before = len(self.ledger.book)
+                if self.ledger.append(entry):
+                    changed = list(range(before + 1, len(self.ledger.book) + 1))
+                    changed += [int(step) for step in entry["steps"]] if entry["kind"] == "release" else []
+                    self._take_in(changed + self._unnamed())
+                    self.changed.notify_all()
+                    return changed
+
+    def _unnamed(self) -> list[int]:
+        """Steps that may have got their key by now."""
+        return [s for s, status in self.frontier.status.items() if status not in ENDED and s not in self._open]
+
+    def release(self, steps: list[int]) -> None:
+        """Release held steps; those that are released already stay as they are."""
+
+        def make() -> Entry | None:
+            held = [step for step in steps if self.ledger.book.steps[step].held]
+            listing = self._crew.member().instance.listing(self.place.items)
+            return release_entry(
+                self.ledger.book, held, is_done=listing.is_done, is_whole=self.place.is_whole
+            ) if held else None  # fmt: skip
+
+        self.write(make)
+        self.look_soon()
+
+    def check_not_taken_over(self) -> None:
+        """StepTakenOver if the step that inserts is not this instance's any more."""
+        step, item = self.current.step, self.current.item
+        assert step is not None and item is not None
+        slot = self.place.slot(item.final.name)
+        files = self._crew.member().instance.look(slot)
+        if item.lost or was_taken_over(files, item.attempt):
+            raise StepTakenOver(step.title)
+
+
+def _stamp(directory: str) -> tuple[int, int]:
+    try:
+        found = os.stat(directory)
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_ctime_ns
