@@ -11,7 +11,6 @@ Guarantee: a step is begun only when all that it waits for has ended well, and i
 the claims (`claims`) and of the record (`ledger`).
 """
 
-import os
 import random
 import threading
 import time
@@ -20,21 +19,18 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from multiprocesstools.claims import identity
 from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.hands import How
-from multiprocesstools.claims.instance import was_taken_over
-from multiprocesstools.claims.record import Record
 from multiprocesstools.claims.slots import Files, Slot
-from multiprocesstools.claims.survey import Finding, State
+from multiprocesstools.claims.survey import State
 from multiprocesstools.crew import Crew
-from multiprocesstools.errors import SessionReplaced, StepTakenOver
+from multiprocesstools.errors import SessionReplaced
 from multiprocesstools.fate import Fate
 from multiprocesstools.items import Item
-from multiprocesstools.steps.book import Entry, release_entry
 from multiprocesstools.steps.devices import Dealer, Share
 from multiprocesstools.steps.frontier import Frontier
 from multiprocesstools.steps.ledger import Ledger
+from multiprocesstools.steps.outlook import Outlook
 from multiprocesstools.steps.place import Place
 from multiprocesstools.steps.step import ENDED, Status, Step
 from multiprocesstools.terms import Terms
@@ -52,14 +48,6 @@ class Wishes:
     stop_on_failure: bool = False
     interactive: bool = False
     retry_failures: bool = False
-
-
-@dataclass(slots=True)
-class _Seen:
-    """Who has a step in work, and when that was judged."""
-
-    owner: Record | None
-    judged: float
 
 
 class Current(threading.local):
@@ -86,14 +74,12 @@ class Conductor:
         self._session = ledger.book.start.number
         self._open: dict[int, str] = {}
         self._tried: dict[int, Files] = {}
-        self._seen: dict[int, _Seen] = {}
-        self._findings: dict[int, tuple[object, Finding]] = {}
+        self._outlook = Outlook(crew, place)
         self._here: set[int] = set()
         self._collisions = 0
-        self._stamp: object = None
         self._next_look, self._pause = 0.0, _FIRST_LOOK_SECONDS
         self._terms = Terms(crew, on_error="continue", results=True, fatal=not wishes.retry_failures)
-        self._take_in(list(ledger.book.steps))
+        self.take_in(list(ledger.book.steps))
 
     # -- one step
 
@@ -157,10 +143,8 @@ class Conductor:
     def _note_refusal(self, step: Step, refusal: Refusal) -> Fate | None:
         if refusal.state is State.DONE:
             return Fate.DONE
-        verdict = refusal.verdict
         with self.changed:
-            judged = time.monotonic() if verdict else float("-inf")
-            self._seen[step.id] = _Seen(verdict.owner if verdict else None, judged)
+            self._outlook.note_refusal(step.id, refusal)
             self._collisions += 1
         return None
 
@@ -175,7 +159,7 @@ class Conductor:
 
     def _settle(self, step: int, status: Status) -> None:
         self._open.pop(step, None)
-        self._seen.pop(step, None)
+        self._outlook.forget(step)
         self._tried.pop(step, None)
         self.frontier.settle(step, status)
         if status is Status.FAILED and self.wishes.stop_on_failure and not self.frontier.steps[step].tolerate_failure:
@@ -221,7 +205,7 @@ class Conductor:
                 if now >= self._next_look + _BUSY_LOOK_SECONDS:
                     self.look()
                 return
-            if now >= self._next_look or self._has_changed() or self._somebody_died():
+            if now >= self._next_look or self._outlook.has_changed() or self._outlook.somebody_died():
                 before = self.frontier.ended, len(self.frontier.ready), self.ledger.book.read
                 self.look()
                 after = self.frontier.ended, len(self.frontier.ready), self.ledger.book.read
@@ -232,8 +216,8 @@ class Conductor:
         """Read the record and list the items. SessionReplaced."""
         with self.changed:
             self._collisions = 0
-            self._take_in(self.ledger.catch_up())
-            self._check_session()
+            self.take_in(self.ledger.catch_up())
+            self.check_session()
             listing = self._crew.member().instance.listing(self.place.items)
             for step, item in list(self._open.items()):
                 if step in self._here:
@@ -248,51 +232,29 @@ class Conductor:
 
     def _learn(self, step: int, slot: Slot, files: Files) -> None:
         """Somebody has tried it: who, and how did that end?"""
-        finding = self._find(step, slot, files)
+        finding = self._outlook.find(step, slot, files)
         if finding.state is State.DONE:
             self._settle(step, Status.FINISHED)
         elif finding.state in (State.FAILED, State.SKIPPED):
             self._settle(step, Status.FAILED)
-        elif finding.state is State.FREE or self._is_worth_judging(step):
+        elif finding.state is State.FREE or self._outlook.is_worth_judging(step):
             self._tried[step] = files
             self.frontier.note(step, Status.SCHEDULED)
         else:
             self.frontier.note(step, Status.RUNNING)
 
-    def _find(self, step: int, slot: Slot, files: Files) -> Finding:
-        """Failed is said when two listings in a row say so; ended-files are read again only when names have changed."""
-        names = (files.highest, files.last_retry, frozenset(files.ended))
-        known = self._findings.get(step)
-        if known is None or known[0] != names:
-            known = names, self._crew.assess(slot)
-            self._findings[step] = known
-        return known[1]
-
-    def _is_worth_judging(self, step: int) -> bool:
-        """A claim is read once a beat; in between only the processes of this machine are asked, without the disk."""
-        seen = self._seen.get(step)
-        if seen is None or time.monotonic() - seen.judged >= self._crew.rules.beat_seconds * 0.9:
-            return True
-        return seen.owner is not None and identity.is_gone(seen.owner.identity)
-
-    def _somebody_died(self) -> bool:
-        owners = {seen.owner.id: seen.owner for seen in self._seen.values() if seen.owner is not None}
-        return any(identity.is_gone(owner.identity) for owner in owners.values())
-
-    def _has_changed(self) -> bool:
-        """Has a process of this machine changed a directory? Seen in what the system knows of it anyway."""
-        stamp = tuple(map(_stamp, (self.place.items, self.place.record)))
-        changed = stamp != self._stamp
-        # a second change within one tick of the filesystem's clock leaves the same stamp: after a change, look twice
-        self._stamp = None if changed and self._stamp is not None else stamp
-        return changed
-
-    def _check_session(self) -> None:
+    def check_session(self) -> None:
+        """SessionReplaced if the steps were begun anew by others."""
         start = self.ledger.book.start
         if start.number != self._session:
             raise SessionReplaced(self.place.run.directory, start.by)
 
-    def _take_in(self, changed: list[int]) -> None:
+    def is_open(self, step: int) -> bool:
+        """Has the step a name, and has not ended?"""
+        return step in self._open
+
+    def take_in(self, changed: list[int]) -> None:
+        """Steps are new, or have changed, in the record."""
         book = self.ledger.book
         self.frontier.add(book.steps[step] for step in dict.fromkeys(changed) if not self._is_placed(step))
         for step in changed:
@@ -303,57 +265,3 @@ class Conductor:
     def _is_placed(self, step: int) -> bool:
         """Does the frontier have the step as it is? A step that gets its key only now has not changed for it."""
         return self.frontier.steps.get(step) == self.ledger.book.steps[step]
-
-    # -- inserting
-
-    def write(self, make: Callable[[], Entry | None]) -> list[int]:
-        """Append what `make` proposes, as often as it takes, because others may be first; the steps that are new or
-        have changed. None proposes nothing."""
-        with self.changed:
-            while True:
-                self._take_in(self.ledger.catch_up())
-                self._check_session()
-                entry = make()
-                if entry is None:
-                    return []
-                before = len(self.ledger.book)
-                if self.ledger.append(entry):
-                    changed = list(range(before + 1, len(self.ledger.book) + 1))
-                    changed += [int(step) for step in entry["steps"]] if entry["kind"] == "release" else []
-                    self._take_in(changed + self._unnamed())
-                    self.changed.notify_all()
-                    return changed
-
-    def _unnamed(self) -> list[int]:
-        """Steps that may have got their key by now."""
-        return [s for s, status in self.frontier.status.items() if status not in ENDED and s not in self._open]
-
-    def release(self, steps: list[int]) -> None:
-        """Release held steps; those that are released already stay as they are."""
-
-        def make() -> Entry | None:
-            held = [step for step in steps if self.ledger.book.steps[step].held]
-            listing = self._crew.member().instance.listing(self.place.items)
-            return release_entry(
-                self.ledger.book, held, is_done=listing.is_done, is_whole=self.place.is_whole
-            ) if held else None  # fmt: skip
-
-        self.write(make)
-        self.look_soon()
-
-    def check_not_taken_over(self) -> None:
-        """StepTakenOver if the step that inserts is not this instance's any more."""
-        step, item = self.current.step, self.current.item
-        assert step is not None and item is not None
-        slot = self.place.slot(item.final.name)
-        files = self._crew.member().instance.look(slot)
-        if item.lost or was_taken_over(files, item.attempt):
-            raise StepTakenOver(step.title)
-
-
-def _stamp(directory: str) -> tuple[int, int]:
-    try:
-        found = os.stat(directory)
-    except OSError:
-        return 0, 0
-    return found.st_mtime_ns, found.st_ctime_ns

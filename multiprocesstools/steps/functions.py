@@ -100,6 +100,8 @@ class Functions:
             return "itself"
         if isinstance(value, FunctionType | BuiltinFunctionType | type):
             return self._identity(value)
+        if isinstance(value, os.PathLike):
+            return f"path {os.fspath(value)}"
         return _plain_or_refuse(function, f"the variable {name!r} that it encloses", value)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from multiprocesstools.errors import BadArgument, UnknownStep
 from multiprocesstools.steps.book import Book, Entry, encode_steps
 from multiprocesstools.steps.conductor import Conductor
+from multiprocesstools.steps.scribe import Scribe
 from multiprocesstools.steps.step import CHECK, Step
 
 
@@ -97,8 +98,8 @@ class Script:
 class Insertion:
     """Inserting while a protocol runs."""
 
-    def __init__(self, conductor: Conductor) -> None:
-        self._conductor = conductor
+    def __init__(self, conductor: Conductor, scribe: Scribe) -> None:
+        self._conductor, self._scribe = conductor, scribe
         self._by_checks: Counter[tuple[str, ...]] = Counter()
 
     def insert(self, request: Request) -> int:
@@ -106,7 +107,7 @@ class Insertion:
         conductor, current = self._conductor, self._conductor.current
         by_step = current.step is not None
         if by_step:
-            conductor.check_not_taken_over()
+            self._scribe.check_not_taken_over()
         with conductor.changed:
             origin = conductor.ledger.book.keys.key[current.step.id] if current.step is not None else CHECK
             counted = current.inserted if by_step else self._by_checks
@@ -123,7 +124,7 @@ class Insertion:
                 step = self._next(book, request, origin, current.step)
                 return {"kind": "steps", "steps": encode_steps([step])}
 
-            added = conductor.write(make)
+            added = self._scribe.write(make)
             counted[kind] = number
             return found or added[0]
 

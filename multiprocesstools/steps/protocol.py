@@ -25,6 +25,7 @@ from multiprocesstools.steps.overview import Overview, overview
 from multiprocesstools.steps.params import Form, check_number
 from multiprocesstools.steps.place import Place
 from multiprocesstools.steps.runner import Runner
+from multiprocesstools.steps.scribe import Scribe
 from multiprocesstools.steps.session import enter_session
 from multiprocesstools.steps.step import Outcome, Step
 from multiprocesstools.steps.trust import Trust
@@ -82,6 +83,7 @@ class Protocol:
         self._functions, self._script = Functions(self), Script()
         self._insertion: Insertion | None = None
         self._conductor: Conductor | None = None
+        self._scribe: Scribe | None = None
 
     # -- for subclasses
 
@@ -148,20 +150,20 @@ class Protocol:
 
     def release(self, step: int) -> None:
         """Let a step start that was inserted with wait=True; without prerequisites it waits for all that exist now."""
-        if self._conductor is None:
+        if self._conductor is None or self._scribe is None:
             self._script.release(step)
             return
         self.update_steps()
         if step not in self._conductor.ledger.book.steps:
             raise UnknownStep("release", step, len(self._conductor.ledger.book))
-        self._conductor.release([step])
+        self._scribe.release([step])
 
     def update_steps(self) -> int:
         """Learn what others have inserted; the number of steps that there are."""
-        if self._conductor is None:
+        if self._conductor is None or self._scribe is None:
             return len(self._script.steps)
         with self._conductor.changed:
-            self._conductor.write(lambda: None)
+            self._scribe.write(lambda: None)
             return len(self._conductor.ledger.book)
 
     # -- running
@@ -210,13 +212,17 @@ class Protocol:
                 crew, place, ledger, wishes, can_run=trust.can_run, carry_out=partial(self._carry_out, trust),
                 dealer=self._dealer(helper),
             )  # fmt: skip
-            self._insertion = Insertion(self._conductor)
+            self._scribe = Scribe(crew, self._conductor)
+            self._insertion = Insertion(self._conductor, self._scribe)
             checks = self.steps_check if type(self).steps_check is not Protocol.steps_check else None
             every, patience = self._checks
             try:
-                Runner(crew, self._conductor, checks, check_seconds=every, patience_seconds=patience).run()
+                runner = Runner(
+                    crew, self._conductor, self._scribe, checks, check_seconds=every, patience_seconds=patience
+                )
+                runner.run()
             finally:
-                self._conductor = self._insertion = None
+                self._conductor = self._insertion = self._scribe = None
         return self.overview()
 
     def overview(self) -> Overview:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from multiprocesstools.crew import Crew
 from multiprocesstools.steps.conductor import TICK_SECONDS, Conductor
+from multiprocesstools.steps.scribe import Scribe
 
 Check = Callable[[], "bool | None"]
 _SOON_SECONDS, _ASK_SECONDS = 0.005, 1.0
@@ -22,11 +23,13 @@ class Runner:
     `patience_seconds`, insertion counts as ended."""
 
     def __init__(
-        self, crew: Crew, conductor: Conductor, check: Check | None, *, check_seconds: float, patience_seconds: float
-    ) -> None:
-        self._crew, self._conductor, self._check = crew, conductor, check
+        self, crew: Crew, conductor: Conductor, scribe: Scribe, check: Check | None, *, check_seconds: float,
+        patience_seconds: float,
+    ) -> None:  # fmt: skip
+        self._crew, self._conductor, self._scribe, self._check = crew, conductor, scribe, check
         self._check_seconds, self._patience_seconds = check_seconds, patience_seconds
         self._said: bool | None = None if check else False
+        self._found_nothing = False
         self._next_check, self._quiet_since = 0.0, time.monotonic()
         self._over, self._asked, self._others = False, float("-inf"), False
 
@@ -78,12 +81,13 @@ class Runner:
             return
         if self._conductor.is_stopped or self._conductor.ledger.book.closed:
             return
-        before = len(self._conductor.ledger.book)
+        before, was_over = len(self._conductor.ledger.book), self._conductor.frontier.is_over
         self._said = self._check()
+        self._found_nothing = self._said is None and was_over and len(self._conductor.ledger.book) == before
         if len(self._conductor.ledger.book) != before or self._conductor.frontier.in_work():
             self._quiet_since = time.monotonic()
         if self._said is False:
-            self._conductor.write(lambda: None if self._conductor.ledger.book.closed else {"kind": "closed"})
+            self._scribe.write(lambda: None if self._conductor.ledger.book.closed else {"kind": "closed"})
         self._next_check = time.monotonic() + self._check_seconds
 
     @property
@@ -99,7 +103,7 @@ class Runner:
         with conductor.changed:
             held = [step.id for step in conductor.ledger.book.held()]
             if held and self._insertion_ended and not conductor.is_stopped and not conductor.frontier.can_still_act():
-                conductor.release(held)
+                self._scribe.release(held)
 
     def _is_over(self) -> bool:
         conductor = self._conductor
@@ -107,7 +111,7 @@ class Runner:
             if conductor.is_stopped:
                 return True
             if conductor.frontier.is_over:
-                return self._insertion_ended or self._said is None
+                return self._insertion_ended or self._found_nothing
             if conductor.frontier.in_work():
                 return False
             if conductor.stopping:
