@@ -117,7 +117,7 @@ class Conductor:
                 if not self._is_for_me(step):
                     continue
                 share = self._dealer.deal(thread) if step.needs_gpu and self._dealer else None
-                if share is not None or not (step.needs_gpu and self._dealer):
+                if share is not None or not step.needs_gpu:
                     return step, share
         return None
 
@@ -185,7 +185,8 @@ class Conductor:
         return any(name != own for name in self.ledger.parties() & set(self.place.run.possibly_alive()))
 
     def _is_for_me(self, step: Step) -> bool:
-        return (self.wishes.interactive or not step.interactive) and self._can_run(step)
+        has_devices = self._dealer is not None or not step.needs_gpu
+        return has_devices and (self.wishes.interactive or not step.interactive) and self._can_run(step)
 
     # -- what others do
 
