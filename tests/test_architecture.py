@@ -67,7 +67,7 @@ FLOORS = [
     ["steps.runner", "steps.inserting"],
     ["steps.protocol"],
     ["report.text", "report.doctor"],
-    ["report.explanation"],
+    ["report.explanation", "report.steps"],
     ["cli.common"],
     [
         "cli.status",

@@ -56,6 +56,7 @@ class Current(threading.local):
     step: Step | None = None
     item: Item | None = None
     inserted: Any = None
+    looked: float = float("-inf")
 
 
 class Conductor:
@@ -131,7 +132,7 @@ class Conductor:
             self._collisions = 0
             item = Item(self._terms, taken, step)
         current, before = self.current, (self.current.step, self.current.item, self.current.inserted)
-        current.step, current.item, current.inserted = step, item, {}
+        current.step, current.item, current.inserted, current.looked = step, item, {}, float("-inf")
         try:
             with item:
                 item.result = self._carry_out(step, item, share)

@@ -17,6 +17,7 @@ class Frontier:
         self.status: dict[int, Status] = {}
         self.ready: dict[int, None] = {}
         self.failed: set[int] = set()
+        self.in_work: set[int] = set()
         self.ended = 0
         self._missing: dict[int, int] = {}
         self._dependents: dict[int, list[int]] = {}
@@ -35,6 +36,7 @@ class Frontier:
         if self.status[step] in ENDED:
             return
         self.ready.pop(step, None)
+        self.in_work.discard(step)
         self.status[step] = status
         self.ended += 1
         if status is Status.FAILED:
@@ -53,16 +55,15 @@ class Frontier:
         self.status[step] = status
         if status is Status.RUNNING:
             self.ready.pop(step, None)
+            self.in_work.add(step)
         else:
+            self.in_work.discard(step)
             self._open(step)
 
     @property
     def is_over(self) -> bool:
         """Has every step ended, or can it never start?"""
         return self.ended == len(self.steps)
-
-    def in_work(self) -> list[int]:
-        return [step for step, status in self.status.items() if status is Status.RUNNING]
 
     def can_still_act(self) -> bool:
         """Is there a step that has not ended, and neither is held nor waits for one that is?"""

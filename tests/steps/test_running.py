@@ -171,6 +171,8 @@ from multiprocesstools.steps import conductor
 before = conductor.Conductor.look
 def look(self):
     global RUNNING
+    while not RUNNING and len(self.ledger.parties()) < 2:
+        time.sleep(0.01)
     RUNNING = True
     before(self)
 conductor.Conductor.look = look
