@@ -21,7 +21,7 @@ from typing import Any
 
 from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.hands import How
-from multiprocesstools.claims.slots import Files, Slot
+from multiprocesstools.claims.slots import Files, Listing, Slot
 from multiprocesstools.claims.survey import State
 from multiprocesstools.crew import Crew
 from multiprocesstools.errors import SessionReplaced
@@ -220,6 +220,7 @@ class Conductor:
             self.take_in(self.ledger.catch_up())
             self.check_session()
             listing = self._crew.member().instance.listing(self.place.items)
+            self._revive(listing)
             for step, item in list(self._open.items()):
                 if step in self._here:
                     continue
@@ -230,6 +231,19 @@ class Conductor:
                     self._learn(step, self.place.slot(item), files)
             self._next_look = time.monotonic()
             self.changed.notify_all()
+
+    def _revive(self, listing: Listing) -> None:
+        """What has failed and was marked to be tried again since."""
+        book = self.ledger.book
+        failed = {step: book.item(step) or "" for step in self.frontier.failed}
+        again = {step: item for step, item in failed.items() if listing.files(item).last_retry}
+        again = {step: item for step, item in again.items() if not self._is_set_aside(item, listing.files(item))}
+        if again:
+            self._open |= again
+            self.frontier.revive(again)
+
+    def _is_set_aside(self, item: str, files: Files) -> bool:
+        return files.last_retry < files.highest and self._crew.assess(self.place.slot(item)).state is State.FAILED
 
     def _learn(self, step: int, slot: Slot, files: Files) -> None:
         """Somebody has tried it: who, and how did that end?"""

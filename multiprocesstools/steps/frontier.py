@@ -65,6 +65,18 @@ class Frontier:
         """Has every step ended, or can it never start?"""
         return self.ended == len(self.steps)
 
+    def revive(self, steps: Iterable[int]) -> None:
+        """Failed steps can be tried again, and what waits for them can be begun again."""
+        again = set(steps)
+        known, before, in_work = list(self.steps.values()), self.status, self.in_work
+        self.__init__()  # type: ignore[misc]
+        self.add(known)
+        for step, status in before.items():
+            if status is Status.FINISHED or (status is Status.FAILED and step not in again):
+                self.settle(step, status)
+        for step in in_work:
+            self.note(step, Status.RUNNING)
+
     def can_still_act(self) -> bool:
         """Is there a step that has not ended, and neither is held nor waits for one that is?"""
         stack = [step for step, status in self.status.items() if status is Status.WAITING]
