@@ -68,7 +68,7 @@ FLOORS = [
     ["steps.protocol"],
     ["compat.scipion", "report.graph"],
     ["report.text", "report.doctor"],
-    ["report.explanation"],
+    ["report.explanation", "report.steps"],
     ["cli.common"],
     [
         "cli.status",
