@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import wraps
+from itertools import takewhile
 from typing import Any
 
 from multiprocesstools.errors import BadArgument, LockTimeout, StopRequested
@@ -26,7 +27,7 @@ _GRANTED = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS", "GPU_DEVICE_ORDINAL")
 ARGUMENT = "gpus"
 """A step's function that takes an argument of this name is given the list of its GPUs."""
 _AGAIN_SECONDS = 0.2
-_MOST = 1024
+_MOST, _LONGEST_NAME = 1024, 100
 
 Gpu = int | str
 
@@ -42,32 +43,51 @@ class Device:
 def find_gpus(given: Any, environment: Mapping[str, str]) -> list[Device]:
     """The GPUs of this machine: `given`, or those that the environment names. BadArgument."""
     if given is not None:
-        return [Device(gpu, str(gpu)) for gpu in check_gpus(ARGUMENT, given)]
-    granted = next((environment[name] for name in _GRANTED if environment.get(name)), "")
-    physical = check_gpus("the GPUs of the batch system", granted)
+        return [_device(gpu, gpu) for gpu in check_gpus(ARGUMENT, given)]
+    name = next((name for name in _GRANTED if environment.get(name)), "")
+    physical = _read(name, environment.get(name, ""))
     if VISIBLE not in environment:
-        return [Device(gpu, str(gpu)) for gpu in physical]
-    visible = check_gpus(VISIBLE, environment[VISIBLE])
+        return [_device(gpu, gpu) for gpu in physical]
+    visible = _read(VISIBLE, environment[VISIBLE])
     # a job that is confined to its GPUs counts them from 0, as other jobs beside it do
     slots = physical if len(physical) == len(visible) else visible
-    return [Device(gpu, str(slot)) for gpu, slot in zip(visible, slots, strict=True)]
+    return [_device(gpu, slot) for gpu, slot in zip(visible, slots, strict=True)]
+
+
+def _device(gpu: Gpu, slot: Gpu) -> Device:
+    return Device(gpu, str(slot).replace("/", "_"))
 
 
 def check_gpus(what: str, given: Any) -> list[Gpu]:
     """The GPUs in a list, or in a text as in CUDA_VISIBLE_DEVICES. BadArgument; two of one name are an error."""
     if isinstance(given, str):
-        given = [part.strip() for part in given.split(",")] if given.strip() else []
+        given = _parts(given)
     if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
         raise BadArgument(what, given, "it must be a list of GPUs, such as [0, 1]")
-    found: list[Gpu] = []
-    for gpu in given:
-        known = _known(what, gpu)
-        if known == -1:
-            break  # as CUDA reads its variable: what comes after an invalid number is invisible
-        if known in found:
-            raise BadArgument(what, given, f"two GPUs are named {known!r}; each is dealt once, so name each once")
-        found.append(known)
-    return found
+    found = []
+    for value in given:
+        if (gpu := _known(value)) is None:
+            reason = "a GPU is a whole number from 0 on, or its name as the driver has it (GPU-...)"
+            raise BadArgument(what, value, reason)
+        found.append(gpu)
+    return _refuse_twice(what, found)
+
+
+def _read(what: str, text: str) -> list[Gpu]:
+    """The GPUs that the environment names. As CUDA has it, what is no GPU ("-1", "NoDevFiles") and all after it count
+    as none."""
+    return _refuse_twice(what, list(takewhile(lambda gpu: gpu is not None, map(_known, _parts(text)))))
+
+
+def _refuse_twice(what: str, gpus: list[Any]) -> list[Gpu]:
+    for gpu in gpus:
+        if gpus.count(gpu) > 1:
+            raise BadArgument(what, text_of(gpus), f"two GPUs are named {gpu!r}; each is dealt once, so name each once")
+    return gpus
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")] if text.strip() else []
 
 
 def split(devices: Sequence[Device], threads: int) -> list[tuple[Device, ...]]:
@@ -192,12 +212,11 @@ def text_of(gpus: Iterable[Gpu]) -> str:
     return ",".join(map(str, gpus))
 
 
-def _known(what: str, gpu: Any) -> Gpu:
-    """The number of a GPU, or the name that the driver gives it ("GPU-8932f937", "MIG-...")."""
-    if isinstance(gpu, str) and gpu.removeprefix("-").isdigit() and len(gpu) < 5:
+def _known(gpu: Any) -> Gpu | None:
+    """The number of a GPU, or the name that the driver gives it ("GPU-8932f937", "MIG-..."); None: it is neither."""
+    if isinstance(gpu, str) and gpu.isdecimal() and len(gpu) < 5:
         gpu = int(gpu)
-    if isinstance(gpu, int) and not isinstance(gpu, bool) and (0 <= gpu < _MOST or (gpu == -1 and what == VISIBLE)):
+    if isinstance(gpu, int) and not isinstance(gpu, bool) and 0 <= gpu < _MOST:
         return gpu
-    if isinstance(gpu, str) and gpu.startswith(("GPU-", "MIG-")) and gpu.isprintable() and "/" not in gpu:
-        return gpu
-    raise BadArgument(what, gpu, "a GPU is a whole number from 0 on, or its name as the driver has it (GPU-...)")
+    named = isinstance(gpu, str) and gpu.startswith(("GPU-", "MIG-")) and gpu.isprintable() and len(gpu) < _LONGEST_NAME
+    return gpu if named else None

@@ -1,6 +1,6 @@
 """A protocol whose steps wait for each other as a random graph says, and stamp their begin and their end.
 
-    python graph_protocol.py RUN SEED STEPS [--threads N] [--work SECONDS] [--chain] [--beat S] [--patience S]
+python graph_protocol.py RUN SEED STEPS [--threads N] [--work SECONDS] [--chain] [--beat S] [--patience S]
 """
 
 import argparse

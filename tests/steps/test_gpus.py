@@ -48,6 +48,8 @@ def test_each_gpu_is_in_one_share_and_no_share_is_empty(gpus: int, threads: int)
         ({"CUDA_VISIBLE_DEVICES": "1, 3"}, [Device(1, "1"), Device(3, "3")]),
         ({"CUDA_VISIBLE_DEVICES": ""}, []),
         ({"CUDA_VISIBLE_DEVICES": "2,-1,3"}, [Device(2, "2")]),
+        ({"CUDA_VISIBLE_DEVICES": "NoDevFiles"}, []),
+        ({"CUDA_VISIBLE_DEVICES": "MIG-GPU-1/2/0"}, [Device("MIG-GPU-1/2/0", "MIG-GPU-1_2_0")]),
         ({"CUDA_VISIBLE_DEVICES": "GPU-8932f937"}, [Device("GPU-8932f937", "GPU-8932f937")]),
         ({"SLURM_JOB_GPUS": "2,3"}, [Device(2, "2"), Device(3, "3")]),
         ({"SLURM_JOB_GPUS": "2,3", "CUDA_VISIBLE_DEVICES": "0,1"}, [Device(0, "2"), Device(1, "3")]),
@@ -55,6 +57,11 @@ def test_each_gpu_is_in_one_share_and_no_share_is_empty(gpus: int, threads: int)
 )
 def test_gpus_are_known_from_the_environment(environment: dict[str, str], expected: list[Device]) -> None:
     assert find_gpus(None, environment) == expected
+
+
+def test_two_gpus_named_alike_in_the_environment_are_an_error_that_names_the_variable() -> None:
+    with pytest.raises(BadArgument, match="CUDA_VISIBLE_DEVICES"):
+        find_gpus(None, {"CUDA_VISIBLE_DEVICES": "1,0,1"})
 
 
 def test_what_is_given_counts_more_than_the_environment() -> None:

@@ -1,20 +1,20 @@
 """`steps graph`: a picture of the steps of a run and what they wait for."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from multiprocesstools.cli.common import ALL_DONE, FAILED_ITEMS, UNFINISHED, directory_argument, open_run
 from multiprocesstools.errors import MisuseError
-from multiprocesstools.report.graph import TERMINAL_COLOURS, dot_graph, mermaid_graph, text_graph
-from multiprocesstools.steps.overview import Overview, overview
-from multiprocesstools.steps.step import ENDED, Status
 
-_FORMATS = {"text": lambda known: text_graph(known, _paint), "mermaid": mermaid_graph, "dot": dot_graph}
+if TYPE_CHECKING:
+    from multiprocesstools.steps.overview import Overview
 
 
 @click.command()
 @directory_argument
 @click.option(
-    "--format", "form", type=click.Choice(list(_FORMATS)), default="text", show_default=True,
+    "--format", "form", type=click.Choice(["text", "mermaid", "dot"]), default="text", show_default=True,
     help="text: a line for each step. mermaid, dot: for Mermaid, for Graphviz.",
 )  # fmt: skip
 def graph(directory: str, *, form: str) -> int:
@@ -23,18 +23,26 @@ def graph(directory: str, *, form: str) -> int:
     Exit code: 0 all steps have finished, 1 some have failed or can never start, 3 some are to be done or in work, 4 no
     run or unreachable.
     """
+    from multiprocesstools.steps.overview import overview
+
     known = overview(open_run(directory))
     if known is None:
         raise MisuseError(f"{directory}: this run has no steps; steps are what a Protocol inserts")
-    click.echo(_FORMATS[form](known))
+    click.echo(_draw(known, form))
     return _exit_code(known)
 
 
-def _exit_code(known: Overview) -> int:
+def _draw(known: "Overview", form: str) -> str:
+    from multiprocesstools.report import graph as pictures
+
+    if form == "text":
+        return pictures.text_graph(known, lambda text, status: click.style(text, fg=pictures.TERMINAL_COLOURS[status]))
+    return pictures.mermaid_graph(known) if form == "mermaid" else pictures.dot_graph(known)
+
+
+def _exit_code(known: "Overview") -> int:
+    from multiprocesstools.steps.step import ENDED
+
     if any(status not in ENDED for status in known.statuses.values()):
         return UNFINISHED
     return ALL_DONE if known.ok else FAILED_ITEMS
-
-
-def _paint(text: str, status: Status) -> str:
-    return click.style(text, fg=TERMINAL_COLOURS[status])
