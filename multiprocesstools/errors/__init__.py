@@ -34,21 +34,6 @@ from multiprocesstools.errors.run import (
     UnknownItem,
     UnsafeFilesystem,
 )
-from multiprocesstools.errors.steps import (
-    AnotherProtocol,
-    BadStep,
-    CannotRunHere,
-    CyclicSteps,
-    DuplicateStep,
-    FilesMissing,
-    SessionReplaced,
-    StepExited,
-    StepFailed,
-    StepsDiffer,
-    StepsMisuse,
-    StepTakenOver,
-    UnknownStep,
-)
 from multiprocesstools.errors.work import (
     CannotSave,
     FunctionFailed,
@@ -63,6 +48,25 @@ from multiprocesstools.errors.work import (
     TooManyFailures,
     WorkerDied,
 )
+
+TYPE_CHECKING = False  # what type checkers take for true
+
+if TYPE_CHECKING:
+    from multiprocesstools.errors.steps import (
+        AnotherProtocol,
+        BadStep,
+        CannotRunHere,
+        CyclicSteps,
+        DuplicateStep,
+        FilesMissing,
+        SessionReplaced,
+        StepExited,
+        StepFailed,
+        StepsDiffer,
+        StepsMisuse,
+        StepTakenOver,
+        UnknownStep,
+    )
 
 __all__ = [
     "AlreadyHeld",
@@ -121,3 +125,12 @@ __all__ = [
     "WorkerDied",
     "check_choice",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Errors of a wing are loaded by those who enter it."""
+    if name.startswith("_") or name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.steps"), name)

@@ -1,8 +1,12 @@
 """Protocols in processes of their own: each step stamps its begin and its end into a file, for an independent look."""
 
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.processes import Child
 
 STEPS = """
 from multiprocesstools.steps import Protocol
@@ -35,3 +39,14 @@ def stamps(run: Path) -> list[dict[str, Any]]:
 def begun(run: Path) -> list[Any]:
     """The names of the steps that began, in that order."""
     return [line["step"] for line in stamps(run) if line["what"] == "begin"]
+
+
+@contextmanager
+def crowd(number: int, run: Path, script: str, *arguments: object) -> Iterator[None]:
+    """So many processes that run one script, each of which says "ok" in the end and succeeds."""
+    with ExitStack() as stack:
+        children = [stack.enter_context(Child(run, script, *arguments)) for _ in range(number)]
+        yield
+        for child in children:
+            child.hear("ok")
+            child.succeed()

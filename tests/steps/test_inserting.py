@@ -9,7 +9,7 @@ from multiprocesstools.errors import StepsDiffer, UnknownStep
 from multiprocesstools.run import Run
 from multiprocesstools.steps.overview import overview
 from tests.processes import Child, wait_until
-from tests.steps.scripts import STEPS, begun
+from tests.steps.scripts import STEPS, begun, crowd
 from tests.steps.test_protocol import Steps
 
 GROWING = (
@@ -33,14 +33,8 @@ say("ok" if report.ok else report.problems)
 
 def test_what_a_running_step_inserts_waits_for_it_and_the_held_step_for_all(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    children = [Child(run, GROWING) for _ in range(3)]
-    try:
-        for child in children:
-            child.hear("ok")
-            child.succeed()
-    finally:
-        for child in children:
-            child.__exit__()
+    with crowd(3, run, GROWING):
+        pass
     order = begun(run)
     assert order[0] == "read"
     assert order[-2:] == ["table", "close"]
@@ -75,18 +69,11 @@ say("ok" if report.ok else report.problems)
 def test_checks_on_several_machines_insert_each_new_file_once(tmp_path: Path) -> None:
     run, frames = tmp_path / "run", tmp_path / "frames"
     frames.mkdir()
-    children = [Child(run, CHECKED, frames) for _ in range(3)]
-    try:
+    with crowd(3, run, CHECKED, frames):
         for number in range(5):
             (frames / f"frame{number}").touch()
             wait_until(lambda n=number: f"frame{n}" in begun(run), "the new frame is worked on while it runs")
         (frames / "end").touch()
-        for child in children:
-            child.hear("ok")
-            child.succeed()
-    finally:
-        for child in children:
-            child.__exit__()
     order = begun(run)
     assert sorted(order) == sorted(["open", "close", *(f"frame{n}" for n in range(5))])
     assert order[-1] == "close"

@@ -10,7 +10,7 @@ from multiprocesstools.run import Run
 from multiprocesstools.steps.overview import overview
 from multiprocesstools.steps.step import Status
 from tests.processes import Child, command, wait_until
-from tests.steps.scripts import STEPS, begun, stamps
+from tests.steps.scripts import STEPS, begun, crowd, stamps
 
 DIAMONDS = (
     STEPS
@@ -32,14 +32,8 @@ say("ok" if report.ok else report.problems)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_four_processes_run_each_step_once_and_none_too_early(tmp_path: Path, threads: int) -> None:
     run = tmp_path / "run"
-    children = [Child(run, DIAMONDS, threads) for _ in range(4)]
-    try:
-        for child in children:
-            child.hear("ok")
-            child.succeed()
-    finally:
-        for child in children:
-            child.__exit__()
+    with crowd(4, run, DIAMONDS, threads):
+        pass
     assert sorted(begun(run)) == sorted(f"{k}{m}" for k in range(12) for m in "abcdez")
     at = {(line["step"], line["what"]): line["time"] for line in stamps(run)}
     for k in range(12):
@@ -352,3 +346,29 @@ say(Mended(RUN, threads=2, **QUICK).run())
         child.go_on()
         assert child.hear() == "3 steps: 3 finished"
     assert begun(run) == ["first", "first", "second"]
+
+
+@pytest.mark.parametrize("variable", ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"])
+def test_under_mpirun_each_rank_is_there_already_and_none_is_started(tmp_path: Path, variable: str) -> None:
+    run = tmp_path / "run"
+    script = (
+        STEPS
+        + f"os.environ['{variable}'] = '2'"
+        + """
+class Ranked(Stamped):
+    def meet(self, number):
+        stamp(number, "begin")
+        while len(set(json.loads(line)["pid"] for line in open(f"{RUN}.stamps"))) < 2:
+            time.sleep(0.01)
+    def insert_all_steps(self):
+        for number in range(2):
+            self.insert_function_step("meet", number, prerequisites=[])
+
+import multiprocessing
+report = Ranked(RUN, mpi=4, **QUICK).run()
+say(report.ok, len(multiprocessing.active_children()))
+"""
+    )
+    with Child(run, script) as one, Child(run, script) as two:
+        assert (one.hear(), two.hear()) == ("True 0", "True 0")
+    assert {line["pid"] for line in stamps(run)} == {one.pid, two.pid}
