@@ -1,7 +1,7 @@
 """An independent look at what steps did: the stamps that they wrote themselves, and the graph, and nothing else.
 
-Nothing of the package is asked. A stamp is a line in a file of the process that wrote it: (step, "begin" or "end",
-time, who). All machines of a lab share one clock, because they are kernels on one host.
+Nothing of the package is asked. A stamp says which step, "begin" or "end", when, and who; all times are of one clock,
+that of the one machine, or of the file server.
 """
 
 import json
@@ -9,6 +9,7 @@ import random
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 Graph = Mapping[str, Collection[str]]
@@ -69,13 +70,16 @@ def attempts(stamps: Iterable[Stamp]) -> dict[str, list[Attempt]]:
     return dict(found)
 
 
-def faults(graph: Graph, stamps: Iterable[Stamp], crashed: Collection[str] = ()) -> list[str]:
-    """What must not be, in words. `crashed`: the writers that were killed; what they had begun may be begun again."""
+def faults(
+    graph: Graph, stamps: Iterable[Stamp], crashed: Collection[str] = (), again: Collection[str] = ()
+) -> list[str]:
+    """What must not be, in words. `crashed`: the writers that were killed; what they had begun may be begun again.
+    `again`: steps that failed, which a later session tries again."""
     found = attempts(stamps)
     told = [f"{step} is no step of the graph" for step in found.keys() - graph.keys()]
     for step, prerequisites in graph.items():
         mine = found.get(step, [])
-        told += _once(step, mine, crashed)
+        told += _once(step, mine, crashed, often=step in again)
         for other in prerequisites:
             ends = [one.end for one in found.get(other, []) if one.end is not None]
             early = [one for one in mine if not any(end <= one.begin for end in ends)]
@@ -83,7 +87,7 @@ def faults(graph: Graph, stamps: Iterable[Stamp], crashed: Collection[str] = ())
     return told
 
 
-def _once(step: str, mine: list[Attempt], crashed: Collection[str]) -> list[str]:
+def _once(step: str, mine: list[Attempt], crashed: Collection[str], *, often: bool) -> list[str]:
     whole = [one for one in mine if one.end is not None]
     left = [one for one in mine if one.end is None]
     told = [f"{step} was begun by {one.who}, who did not crash, and never ended" for one in left
@@ -92,10 +96,10 @@ def _once(step: str, mine: list[Attempt], crashed: Collection[str]) -> list[str]
     lasting = [one for one in whole if one.who not in crashed]
     if not whole:
         told.append(f"{step} was never carried out")
-    elif len(lasting) > 1 or len(whole) - len(lasting) > len(crashed):
+    elif not often and (len(lasting) > 1 or len(whole) - len(lasting) > len(crashed)):
         told.append(f"{step} was carried out {len(whole)} times: {[one.who for one in whole]}")
     alive = sorted(lasting, key=lambda one: one.begin)
-    pairs = zip(alive, alive[1:], strict=False)
+    pairs = pairwise(alive)
     return told + [f"{step} was in work twice at once" for a, b in pairs if a.end is None or b.begin < a.end]
 
 

@@ -1,4 +1,4 @@
-"""Random graphs of steps run by many processes, some of which are killed, before the eyes of an independent detector."""
+"""Random graphs of steps run by many processes, one of which is killed, before the eyes of an independent detector."""
 
 import os
 import subprocess
