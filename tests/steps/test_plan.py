@@ -96,7 +96,7 @@ def test_a_step_may_wait_for_a_later_one() -> None:
 
 
 def test_a_hundred_thousand_steps_are_planned_in_under_a_second() -> None:
-    """The best of three, so that a busy machine does not decide; the circle at the very end is found all the same."""
+    """Of this process's time, the best of three, because others use the machine; a circle at the very end is found."""
     pick = random.Random(1)
     steps = [
         Step(i, f"step{i % 97}", prerequisites=tuple({pick.randrange(1, i) for _ in range(min(3, i - 1))}))
@@ -104,9 +104,9 @@ def test_a_hundred_thousand_steps_are_planned_in_under_a_second() -> None:
     ]
     taken = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = time.process_time()
         assert len(Plan(steps).ready({})) >= 1
-        taken.append(time.perf_counter() - began)
+        taken.append(time.process_time() - began)
     assert min(taken) < 1
     with pytest.raises(CyclicSteps):
         Plan([*steps[:-1], Step(100_000, "z", prerequisites=(100_001,)), Step(100_001, "z", prerequisites=(100_000,))])
