@@ -56,7 +56,7 @@ FLOORS = [
     ["directories"],
     ["opening", "documented", "mapping", "cells"],
     ["helper"],
-    ["steps.step", "steps.devices", "steps.params", "steps.ranks", "steps.functions", "steps.program"],
+    ["steps.step", "steps.devices", "steps.params", "steps.ranks", "steps.functions", "steps.program", "steps.gpus"],
     ["steps.plan", "steps.keys", "steps.frontier", "steps.work"],
     ["steps.book"],
     ["steps.ledger"],
@@ -66,8 +66,9 @@ FLOORS = [
     ["steps.scribe"],
     ["steps.runner", "steps.inserting"],
     ["steps.protocol"],
+    ["compat.scipion", "report.graph"],
     ["report.text", "report.doctor"],
-    ["report.explanation"],
+    ["report.explanation", "report.steps"],
     ["cli.common"],
     [
         "cli.status",
@@ -80,6 +81,8 @@ FLOORS = [
         "cli.logs",
         "cli.doctor",
     ],
+    ["cli.steps.graph"],
+    ["cli.steps"],
     ["cli"],
     ["__main__"],
 ]
@@ -96,7 +99,11 @@ MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-ROOMS = {name: path for name, path in MODULES.items() if name not in ("__init__", "batch", "claims", "report", "steps")}
+ROOMS = {
+    name: path
+    for name, path in MODULES.items()
+    if name not in ("__init__", "batch", "claims", "compat", "report", "steps")
+}
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 
 

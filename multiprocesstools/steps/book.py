@@ -11,7 +11,7 @@ somebody who has read n (`ledger`), so there is one order of them for all.
 
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from multiprocesstools.errors import UnknownStep
@@ -133,7 +133,9 @@ class Book:
 
 def encode_steps(steps: Iterable[Step]) -> list[dict[str, Any]]:
     """Steps for an entry, without what is as usual."""
-    return [{name: value for name, value in asdict(step).items() if value != _DEFAULTS[name]} for step in steps]
+    return [
+        {name: value for name, usual in _DEFAULTS.items() if (value := getattr(step, name)) != usual} for step in steps
+    ]
 
 
 def decode_steps(lines: Any) -> list[Step]:

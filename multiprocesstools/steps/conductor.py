@@ -21,7 +21,7 @@ from typing import Any
 
 from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.hands import How
-from multiprocesstools.claims.slots import Files, Slot
+from multiprocesstools.claims.slots import Files, Listing, Slot
 from multiprocesstools.claims.survey import State
 from multiprocesstools.crew import Crew
 from multiprocesstools.errors import SessionReplaced
@@ -56,6 +56,7 @@ class Current(threading.local):
     step: Step | None = None
     item: Item | None = None
     inserted: Any = None
+    looked: float = float("-inf")
 
 
 class Conductor:
@@ -117,7 +118,7 @@ class Conductor:
                 if not self._is_for_me(step):
                     continue
                 share = self._dealer.deal(thread) if step.needs_gpu and self._dealer else None
-                if share is not None or not (step.needs_gpu and self._dealer):
+                if share is not None or not step.needs_gpu:
                     return step, share
         return None
 
@@ -131,7 +132,7 @@ class Conductor:
             self._collisions = 0
             item = Item(self._terms, taken, step)
         current, before = self.current, (self.current.step, self.current.item, self.current.inserted)
-        current.step, current.item, current.inserted = step, item, {}
+        current.step, current.item, current.inserted, current.looked = step, item, {}, float("-inf")
         try:
             with item:
                 item.result = self._carry_out(step, item, share)
@@ -185,7 +186,8 @@ class Conductor:
         return any(name != own for name in self.ledger.parties() & set(self.place.run.possibly_alive()))
 
     def _is_for_me(self, step: Step) -> bool:
-        return (self.wishes.interactive or not step.interactive) and self._can_run(step)
+        has_devices = self._dealer is not None or not step.needs_gpu
+        return has_devices and (self.wishes.interactive or not step.interactive) and self._can_run(step)
 
     # -- what others do
 
@@ -219,6 +221,7 @@ class Conductor:
             self.take_in(self.ledger.catch_up())
             self.check_session()
             listing = self._crew.member().instance.listing(self.place.items)
+            self._revive(listing)
             for step, item in list(self._open.items()):
                 if step in self._here:
                     continue
@@ -229,6 +232,19 @@ class Conductor:
                     self._learn(step, self.place.slot(item), files)
             self._next_look = time.monotonic()
             self.changed.notify_all()
+
+    def _revive(self, listing: Listing) -> None:
+        """What has failed and was marked to be tried again since."""
+        book = self.ledger.book
+        failed = {step: book.item(step) or "" for step in self.frontier.failed}
+        again = {step: item for step, item in failed.items() if listing.files(item).last_retry}
+        again = {step: item for step, item in again.items() if not self._is_set_aside(item, listing.files(item))}
+        if again:
+            self._open |= again
+            self.frontier.revive(again)
+
+    def _is_set_aside(self, item: str, files: Files) -> bool:
+        return files.last_retry < files.highest and self._crew.assess(self.place.slot(item)).state is State.FAILED
 
     def _learn(self, step: int, slot: Slot, files: Files) -> None:
         """Somebody has tried it: who, and how did that end?"""

@@ -17,6 +17,7 @@ class Frontier:
         self.status: dict[int, Status] = {}
         self.ready: dict[int, None] = {}
         self.failed: set[int] = set()
+        self.in_work: set[int] = set()
         self.ended = 0
         self._missing: dict[int, int] = {}
         self._dependents: dict[int, list[int]] = {}
@@ -35,6 +36,7 @@ class Frontier:
         if self.status[step] in ENDED:
             return
         self.ready.pop(step, None)
+        self.in_work.discard(step)
         self.status[step] = status
         self.ended += 1
         if status is Status.FAILED:
@@ -53,7 +55,9 @@ class Frontier:
         self.status[step] = status
         if status is Status.RUNNING:
             self.ready.pop(step, None)
+            self.in_work.add(step)
         else:
+            self.in_work.discard(step)
             self._open(step)
 
     @property
@@ -61,8 +65,17 @@ class Frontier:
         """Has every step ended, or can it never start?"""
         return self.ended == len(self.steps)
 
-    def in_work(self) -> list[int]:
-        return [step for step, status in self.status.items() if status is Status.RUNNING]
+    def revive(self, steps: Iterable[int]) -> None:
+        """Failed steps can be tried again, and what waits for them can be begun again."""
+        again = set(steps)
+        known, before, in_work = list(self.steps.values()), self.status, self.in_work
+        self.__init__()  # type: ignore[misc]
+        self.add(known)
+        for step, status in before.items():
+            if status is Status.FINISHED or (status is Status.FAILED and step not in again):
+                self.settle(step, status)
+        for step in in_work:
+            self.note(step, Status.RUNNING)
 
     def can_still_act(self) -> bool:
         """Is there a step that has not ended, and neither is held nor waits for one that is?"""

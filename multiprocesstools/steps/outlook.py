@@ -1,4 +1,4 @@
-"""What an instance knows of the steps that others have in work: who has them, whether they live, what they have changed.
+"""What an instance knows of the steps that others have in work: who has them, and whether they live.
 
 Guarantee: a claim is read once a beat; in between only the processes of this machine are asked, without the disk.
 """

@@ -100,7 +100,8 @@ class Overview:
             Status.RUNNING: "is in work", Status.SCHEDULED: "can start", Status.NEW: "waits for others",
             Status.WAITING: "waits to be released", Status.INTERACTIVE: "waits for a person: run(interactive=True)",
         }  # fmt: skip
-        return f"{step.title} {words[status]}" if status in words else ""
+        needs = ", where there is a GPU: gpus=[...]" if step.needs_gpu and status is Status.SCHEDULED else ""
+        return f"{step.title} {words[status]}{needs}" if status in words else ""
 
 
 def overview(run: Run, *, results: bool = True) -> Overview | None:

@@ -1,5 +1,6 @@
 """A step that runs a program: its arguments are given to it one by one, without a shell."""
 
+import os
 import shlex
 import subprocess
 from collections.abc import Sequence
@@ -21,10 +22,13 @@ def check_program(program: object, arguments: object) -> tuple[str, list[str]]:
     return program, listed
 
 
-def run_job(program: str, arguments: Sequence[str]) -> None:
-    """Run a program to its end. RuntimeError, with the end of its error output, if it fails; OSError if it cannot
-    start."""
-    done = subprocess.run([program, *arguments], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+def run_job(program: str, arguments: Sequence[str], *, gpus: Sequence[int | str] = ()) -> None:
+    """Run a program to its end; with `gpus` it sees these alone. RuntimeError, with the end of its error output, if it
+    fails; OSError if it cannot start."""
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))} if gpus else None
+    done = subprocess.run(
+        [program, *arguments], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False, env=environment
+    )
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip()[-_SHOWN:]
         how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"

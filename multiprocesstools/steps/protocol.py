@@ -9,10 +9,11 @@ carried out twice, and then only the first result counts.
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from typing import Any
 
+from multiprocesstools.claims.identity import current
 from multiprocesstools.errors import BadArgument, MisuseError, UnknownStep
 from multiprocesstools.helper import MultiProcessHelper
 from multiprocesstools.items import Item
@@ -20,6 +21,7 @@ from multiprocesstools.run import Run, check_instance_name
 from multiprocesstools.steps.conductor import Conductor, Wishes
 from multiprocesstools.steps.devices import Dealer, Share
 from multiprocesstools.steps.functions import Functions, encode_arguments
+from multiprocesstools.steps.gpus import GpuDealer, check_gpus, find_gpus
 from multiprocesstools.steps.inserting import Handle, Insertion, Request, Script, check_prerequisites
 from multiprocesstools.steps.overview import Overview, overview
 from multiprocesstools.steps.params import Form, check_number
@@ -44,7 +46,8 @@ class Protocol:
     name: what the protocol is called; default the name of the class. One run directory holds one protocol.
     threads, mpi: so many threads in this process, and so many processes on this machine (each with as many threads);
         default what `define_params` says, and 1. With `steps_execution_mode` STEPS_SERIAL one thread and one process.
-    gpus: the numbers of the GPUs of this machine; None: those that CUDA_VISIBLE_DEVICES or the batch system names.
+    gpus: the numbers of the GPUs of this machine, [0, 1, 2]; None: those that CUDA_VISIBLE_DEVICES or the batch system
+        names. Steps that need one are begun only where there is one.
     check_seconds: `steps_check` is called so often. check_patience_seconds: with nothing in work and nothing inserted
         for so long, nothing more is expected of `steps_check`.
     stop_on_failure: after the first failure nothing new is begun; else only what depends on it is not.
@@ -76,7 +79,7 @@ class Protocol:
                 raise BadArgument(what, seconds, "it must be a number of seconds, more than 0")
         self.threads = check_number("threads", form.threads if threads is None else threads)
         self.mpi = check_number("mpi", form.mpi if mpi is None else mpi)
-        self.gpus = gpus
+        self.gpus = None if gpus is None else check_gpus("gpus", gpus)
         self._options, self._checks = helper, (check_seconds, check_patience_seconds)
         self._stop_on_failure, self._retry_failures = stop_on_failure, retry_failures
         self._pickles = pickle_arguments
@@ -210,7 +213,7 @@ class Protocol:
             trust = Trust(place, ledger, self._functions, script)
             self._conductor = Conductor(
                 crew, place, ledger, wishes, can_run=trust.can_run, carry_out=partial(self._carry_out, trust),
-                dealer=self._dealer(helper),
+                dealer=self._dealer(helper, threads),
             )  # fmt: skip
             self._scribe = Scribe(crew, self._conductor)
             self._insertion = Insertion(self._conductor, self._scribe)
@@ -258,14 +261,17 @@ class Protocol:
             "host": trust.identity.host, "pid": os.getpid(), "started": started, "ended": time.time(),
         }  # fmt: skip
 
-    def _run_job(self, program: str, arguments: list[str]) -> None:
+    def _run_job(self, program: str, arguments: list[str], gpus: Sequence[int | str] = ()) -> None:
         from multiprocesstools.steps.program import run_job
 
-        run_job(program, arguments)
+        run_job(program, arguments, gpus=gpus)
 
-    def _dealer(self, helper: MultiProcessHelper) -> Dealer | None:
-        """Who deals GPUs to steps here."""
-        return None
+    def _dealer(self, helper: MultiProcessHelper, threads: int) -> Dealer | None:
+        """Who deals GPUs to steps here; None: there are none."""
+        if not (devices := find_gpus(self.gpus, os.environ)):
+            return None
+        processes = 1 if self.steps_execution_mode == STEPS_SERIAL else self.mpi
+        return GpuDealer(devices, threads * processes, current().host, helper.limit)
 
     def _set_params(self, form: Form, given: dict[str, Any]) -> None:
         for name, value in given.items():

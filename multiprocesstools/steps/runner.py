@@ -84,7 +84,7 @@ class Runner:
         before, was_over = len(self._conductor.ledger.book), self._conductor.frontier.is_over
         self._said = self._check()
         self._found_nothing = self._said is None and was_over and len(self._conductor.ledger.book) == before
-        if len(self._conductor.ledger.book) != before or self._conductor.frontier.in_work():
+        if len(self._conductor.ledger.book) != before or self._conductor.frontier.in_work:
             self._quiet_since = time.monotonic()
         if self._said is False:
             self._scribe.write(lambda: None if self._conductor.ledger.book.closed else {"kind": "closed"})
@@ -112,7 +112,7 @@ class Runner:
                 return True
             if conductor.frontier.is_over:
                 return self._insertion_ended or self._found_nothing
-            if conductor.frontier.in_work():
+            if conductor.frontier.in_work:
                 return False
             if conductor.stopping:
                 return True

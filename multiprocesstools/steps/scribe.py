@@ -4,6 +4,7 @@ Guarantee: what is appended was made from all entries before it. A step that ano
 nothing (as far as that can be seen when it begins to).
 """
 
+import time
 from collections.abc import Callable
 
 from multiprocesstools.claims.instance import was_taken_over
@@ -12,6 +13,8 @@ from multiprocesstools.errors import StepTakenOver
 from multiprocesstools.steps.book import Entry, release_entry
 from multiprocesstools.steps.conductor import Conductor
 from multiprocesstools.steps.step import ENDED
+
+_LOOK_SECONDS = 0.2
 
 
 class Scribe:
@@ -62,9 +65,13 @@ class Scribe:
 
     def check_not_taken_over(self) -> None:
         """StepTakenOver if the step that inserts is not this instance's any more."""
-        step, item = self._conductor.current.step, self._conductor.current.item
+        current, now = self._conductor.current, time.monotonic()
+        step, item = current.step, current.item
         assert step is not None and item is not None
+        if not item.lost and now - current.looked < _LOOK_SECONDS:
+            return
         slot = self._place.slot(item.final.name)
         files = self._crew.member().instance.look(slot)
         if item.lost or was_taken_over(files, item.attempt):
             raise StepTakenOver(step.title)
+        current.looked = now

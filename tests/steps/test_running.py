@@ -171,6 +171,8 @@ from multiprocesstools.steps import conductor
 before = conductor.Conductor.look
 def look(self):
     global RUNNING
+    while not RUNNING and len(self.ledger.parties()) < 2:
+        time.sleep(0.01)
     RUNNING = True
     before(self)
 conductor.Conductor.look = look
@@ -318,3 +320,35 @@ say(Chain(RUN, **QUICK).run().ok)
     gaps = [line["time"] - ends[line["step"] - 1] for line in lines if line["what"] == "begin" and line["step"]]
     assert all(gap >= 0 for gap in gaps)
     assert statistics.median(gaps) < 1
+
+
+def test_a_retry_while_others_run_lets_the_failed_step_and_what_waits_for_it_run(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    script = (
+        STEPS
+        + """
+class Mended(Stamped):
+    def first(self):
+        stamp("first", "begin")
+        if not os.path.exists(RUN + ".mended"):
+            raise ValueError("not yet")
+    def other(self):
+        say("in work")
+        wait()
+    def insert_all_steps(self):
+        self.insert_function_step("first", prerequisites=[])
+        self.insert_function_step("work", "second", prerequisites=[1])
+        self.insert_function_step("other", prerequisites=[])
+
+say(Mended(RUN, threads=2, **QUICK).run())
+"""
+    )
+    with Child(run, script) as child:
+        child.hear("in work")
+        wait_until(lambda: list((run / "steps").glob(".first.*.ended-1")), "the first step has failed")
+        Path(f"{run}.mended").touch()
+        assert command("retry", run, "1").returncode == 0
+        wait_until(lambda: "second" in begun(run), "what waited for it runs")
+        child.go_on()
+        assert child.hear() == "3 steps: 3 finished"
+    assert begun(run) == ["first", "first", "second"]
