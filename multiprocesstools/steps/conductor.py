@@ -177,8 +177,9 @@ class Conductor:
         return bool(self.frontier.ready) and not self.has_work()
 
     def is_for_others(self) -> bool:
-        """Is something ready whose function this instance does not have?"""
-        return any(not self._can_run(self.frontier.steps[number]) for number in self.frontier.ready)
+        """Is something ready whose function, or whose device, this instance does not have?"""
+        steps = (self.frontier.steps[number] for number in self.frontier.ready)
+        return any(not (self._can_run(step) and self._has_devices(step)) for step in steps)
 
     def others_alive(self) -> bool:
         """May another instance of this session be at work?"""
@@ -186,8 +187,10 @@ class Conductor:
         return any(name != own for name in self.ledger.parties() & set(self.place.run.possibly_alive()))
 
     def _is_for_me(self, step: Step) -> bool:
-        has_devices = self._dealer is not None or not step.needs_gpu
-        return has_devices and (self.wishes.interactive or not step.interactive) and self._can_run(step)
+        return (self.wishes.interactive or not step.interactive) and self._has_devices(step) and self._can_run(step)
+
+    def _has_devices(self, step: Step) -> bool:
+        return self._dealer is not None or not step.needs_gpu
 
     # -- what others do
 

@@ -16,6 +16,7 @@ from multiprocesstools.steps.scribe import Scribe
 
 Check = Callable[[], "bool | None"]
 _SOON_SECONDS, _ASK_SECONDS = 0.005, 1.0
+_LATECOMERS_SECONDS = 10.0
 
 
 class Runner:
@@ -32,6 +33,7 @@ class Runner:
         self._found_nothing = False
         self._next_check, self._quiet_since = 0.0, time.monotonic()
         self._over, self._asked, self._others = False, float("-inf"), False
+        self._alone_since: float | None = None
 
     def run(self) -> None:
         """Until it is over. What a check, the record or a signal raises; steps that raise have failed."""
@@ -119,13 +121,18 @@ class Runner:
             return conductor.is_left_over() and self._insertion_ended and not self._others_may_do_it()
 
     def _others_may_do_it(self) -> bool:
-        """Is something ready that only other instances have the function of, and are they at work?"""
+        """Is something ready that only other instances can do, and are they at work, or may they just be starting?"""
         if not self._conductor.is_for_others():
+            self._alone_since = None
             return False
         now = time.monotonic()
         if now >= self._asked + _ASK_SECONDS:
             self._asked, self._others = now, self._conductor.others_alive()
-        return self._others
+        if self._others:
+            self._alone_since = None
+            return True
+        self._alone_since = now if self._alone_since is None else self._alone_since
+        return now < self._alone_since + _LATECOMERS_SECONDS
 
     # -- the threads that work
 

@@ -115,6 +115,7 @@ def test_a_program_sees_the_gpus_of_its_step_alone(tmp_path: Path) -> None:
 def test_where_no_gpu_is_known_a_step_that_needs_one_is_left_and_the_rest_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("multiprocesstools.steps.runner._LATECOMERS_SECONDS", 0.1)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     report = Computing(tmp_path, gpus=[], **QUICK).run()
     assert report.counts == {Status.SCHEDULED: 3, Status.FINISHED: 1}
