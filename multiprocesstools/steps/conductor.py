@@ -125,7 +125,7 @@ class Conductor:
     def _attempt(self, step: Step, files: Files | None, share: Share | None) -> Fate | None:
         """Claim the step and carry it out. None: somebody else has it."""
         slot = self.place.slot(self._open[step.id])
-        with self._crew.guard.critical():
+        with self._crew.guard.critical:
             taken = self._crew.take(slot, files, look=files is not None, how=How.DRAFT)
             if isinstance(taken, Refusal):
                 return self._note_refusal(step, taken)

@@ -123,7 +123,7 @@ class SimulatedCrew:
 
     def __init__(self, me: Instance) -> None:
         self._me, self.rules = me, me.rules
-        self.guard = SimpleNamespace(signalled=None, critical=nullcontext)
+        self.guard = SimpleNamespace(signalled=None, critical=nullcontext())
 
     def member(self) -> SimpleNamespace:
         return SimpleNamespace(instance=self._me)
