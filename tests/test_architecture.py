@@ -56,6 +56,14 @@ FLOORS = [
     ["directories"],
     ["opening", "documented", "mapping", "cells"],
     ["helper"],
+    ["tasks.grid", "tasks.partitions"],
+    ["tasks.store"],
+    ["tasks.description", "tasks.parcel"],
+    ["tasks.shelf", "tasks.saved"],
+    ["tasks.source", "tasks.feeder", "tasks.again", "tasks.state", "tasks.resume"],
+    ["tasks.files", "tasks.remote"],
+    ["tasks.places"],
+    ["tasks.worker", "tasks.manager"],
     ["report.text", "report.doctor"],
     ["report.explanation"],
     ["cli.common"],
@@ -86,7 +94,7 @@ MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-ROOMS = {name: path for name, path in MODULES.items() if name not in ("__init__", "batch", "claims", "report")}
+ROOMS = {name: path for name, path in MODULES.items() if name not in ("__init__", "batch", "claims", "report", "tasks")}
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 
 

@@ -20,6 +20,7 @@ from multiprocesstools.errors.misuse import (
     check_choice,
 )
 from multiprocesstools.errors.run import (
+    AlreadyCollecting,
     ChunksDiffer,
     ClaimLost,
     FinalOfAnotherKind,
@@ -27,10 +28,12 @@ from multiprocesstools.errors.run import (
     ListChanged,
     NewerFormat,
     NoResult,
+    NotResults,
     ParametersDiffer,
     RunDirectoryUnusable,
     SettingsDiffer,
     SeveralItems,
+    StoresDiffer,
     UnknownItem,
     UnsafeFilesystem,
 )
@@ -45,11 +48,13 @@ from multiprocesstools.errors.work import (
     OutOfTime,
     PoolBroken,
     StopRequested,
+    TaskFailed,
     TooManyFailures,
     WorkerDied,
 )
 
 __all__ = [
+    "AlreadyCollecting",
     "AlreadyHeld",
     "BadArgument",
     "BadName",
@@ -77,6 +82,7 @@ __all__ = [
     "NoResult",
     "NoSources",
     "NotHeld",
+    "NotResults",
     "NothingWritten",
     "OutOfTime",
     "ParametersDiffer",
@@ -86,6 +92,8 @@ __all__ = [
     "SettingsDiffer",
     "SeveralItems",
     "StopRequested",
+    "StoresDiffer",
+    "TaskFailed",
     "TooManyFailures",
     "UnknownItem",
     "UnsafeFilesystem",

@@ -157,3 +157,14 @@ class LockTimeout(WorkError, TimeoutError):
     def __str__(self) -> str:
         who = "; ".join(self.holders) or "somebody who was quicker each time"
         return f"{self.name} was not to be had within {self.seconds:g} s: held by {who}"
+
+
+class TaskFailed(WorkError):
+    """One task of a partition raised: its index and what it was, and the exception in words (its cause)."""
+
+    def __init__(self, index: int, task: str, words: str) -> None:
+        super().__init__(index, task, words)
+        self.index, self.task, self.words = index, task, words
+
+    def __str__(self) -> str:
+        return f"task {self.index}{' ' if self.task else ''}{self.task}: {self.words}"

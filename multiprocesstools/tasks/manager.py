@@ -1,0 +1,156 @@
+"""TaskManager: collects what the workers of a run have published into a store, and looks after the run.
+
+Guarantee: `collect` calls `update_results` once per partition for each store object (see `feeder`), and of all managers
+of a run one collects at a time. The manager holds no state that is not in the run directory: killed and started again
+with a fresh store, it feeds that from the published results.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from multiprocesstools.errors import AlreadyCollecting, LockTimeout
+from multiprocesstools.helper import MultiProcessHelper
+from multiprocesstools.progress import Tally, Voice, choose
+from multiprocesstools.run import Run
+from multiprocesstools.tasks.again import hand_out_again
+from multiprocesstools.tasks.description import agree, describe
+from multiprocesstools.tasks.feeder import Feeder
+from multiprocesstools.tasks.saved import packed
+from multiprocesstools.tasks.shelf import Shelf
+from multiprocesstools.tasks.state import StoreStatus, look_at
+from multiprocesstools.tasks.store import TaskStore
+from multiprocesstools.text import shown
+
+if TYPE_CHECKING:
+    from multiprocesstools.progress import Listener, Progress
+
+NAME, LOCK = "manager", "collect"
+_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, _LOOK_SECONDS = 0.05, 2.0, 5.0
+
+
+class TaskManager:
+    """Collects the results of the partitions of a store from a run directory, and says how the run goes.
+
+    Parameters
+    ----------
+    store: the object that `update_results` is called for.
+    run_directory: what all workers share; made if it is missing.
+    options: as of MultiProcessHelper (`beat_seconds`, `max_attempts`, ...), for whoever comes first.
+
+    Raises BadArgument, BadName, StoresDiffer, RunDirectoryUnusable, SettingsDiffer.
+    """
+
+    def __init__(self, store: TaskStore, run_directory: str | os.PathLike[str], **options: Any) -> None:
+        describe(store)
+        self.store, self._options = store, options
+        self.run = Run(run_directory)
+        with self._helper():  # so that the settings are agreed before any worker comes
+            description = agree(self.run, store)
+        self.shelf = Shelf(self.run, description, pickles=store.pickles)
+        self.feeder = Feeder(store, self.shelf)
+
+    def collect(self, *, follow: bool = False, progress: "bool | Listener | None" = None) -> StoreStatus:
+        """Call `update_results` for all partitions that are published and that this store was not given yet.
+
+        follow: stay while workers run, until all partitions are done or set aside (or `multiprocesstools stop`), with a
+        bar. progress: None for a bar or lines, False for silence, or a function that gets a `Tally`.
+
+        Raises AlreadyCollecting when another manager or a server does; NotResults for a file that holds no results of
+        its partition; what `update_results` raises goes through.
+        """
+        with self._helper() as helper, self.collecting(helper):
+            if follow:
+                self._follow(helper, progress)
+            else:
+                self.feeder.feed()
+        return self.status()
+
+    @contextmanager
+    def collecting(self, helper: MultiProcessHelper) -> Iterator[None]:
+        """With the right to collect, which is given back when this process dies. AlreadyCollecting."""
+        lock = helper.lock(LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except LockTimeout as error:
+            raise AlreadyCollecting(self.run.directory, error.holders) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def status(self) -> StoreStatus:
+        """The state of the partitions; str() of it are the three lines of the original."""
+        return look_at(self.run, self.shelf, len(self.feeder.fed))
+
+    def reschedule(self) -> list[int]:
+        """Hand out again all partitions that are in work, whoever has them; their numbers.
+
+        It is for owners that will never come back and cannot be proved dead. Who works on may go on: the first result
+        counts, and nothing is lost.
+        """
+        return hand_out_again(self.run, self.shelf)
+
+    def save2file(self, path: str | os.PathLike[str]) -> str:
+        """Write the arrays of the store to an .npz, whole; relative to the run directory. The path.
+
+        `resume_from` makes a store of it. BadArgument for a store that has no arrays.
+        """
+        target = self.run.absolute(os.fspath(path))
+        data = packed(self.store)
+        self.run.replace(target, data)
+        return target
+
+    # -- inside
+
+    def _helper(self) -> MultiProcessHelper:
+        return MultiProcessHelper(NAME, self.run.directory, **self._options)
+
+    def _follow(self, helper: MultiProcessHelper, progress: "bool | Listener | None") -> None:
+        show = choose(progress, Voice(), self.shelf.description.ident, shown(self.run.directory))
+        watch = _Watch(self, show)
+        watch.begin()
+        try:
+            while watch.goes_on() and not helper.stop_requested:
+                self.run.clock.sleep(watch.pause_seconds())
+        finally:
+            watch.end("stopped" if helper.stop_requested else "")
+
+
+class _Watch:
+    """Following a run: what is published is fed at once; all else costs more, and is looked at now and then."""
+
+    def __init__(self, manager: TaskManager, show: "Progress") -> None:
+        self._manager, self._show = manager, show
+        self._total = manager.shelf.description.partitions
+        self._began = time.monotonic()
+        self._before = len(manager.feeder.fed)
+        self._status = manager.status()
+        self._looked, self._pause = time.monotonic(), _SHORTEST_PAUSE_SECONDS
+
+    def begin(self) -> None:
+        self._show.start(self._tally())
+
+    def goes_on(self) -> bool:
+        """Feed what is there. May more come?"""
+        fed, status = self._manager.feeder.feed(), self._status
+        self._pause = _SHORTEST_PAUSE_SECONDS if fed else min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+        self._show.update(self._tally())
+        if time.monotonic() - self._looked > _LOOK_SECONDS or (status.failed and not fed):
+            self._status, self._looked = self._manager.status(), time.monotonic()
+        return len(self._manager.feeder.fed) + self._status.failed < self._total
+
+    def pause_seconds(self) -> float:
+        return self._pause
+
+    def end(self, reason: str) -> None:
+        self._show.stop(self._tally(), reason)
+
+    def _tally(self) -> Tally:
+        fed, status = len(self._manager.feeder.fed), self._status
+        return Tally(
+            self._total, fed, status.failed, running=status.running, here=fed - self._before,
+            seconds=time.monotonic() - self._began,
+        )  # fmt: skip

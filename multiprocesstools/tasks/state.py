@@ -1,0 +1,54 @@
+"""The state of a store's partitions as data, and as the three lines of the original document."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from multiprocesstools.run import Run
+from multiprocesstools.snapshot import take_snapshot
+from multiprocesstools.statuses import ItemStatus
+from multiprocesstools.tasks.shelf import DIRECTORY, Shelf
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """How many partitions wait, are in work, are done, are set aside; `collected` are those that this store was given.
+
+    `failures` are those that were set aside, `in_work` those in work, each with its owner or its error.
+    """
+
+    ident: str
+    directory: str
+    tasks: int
+    partitions: int
+    waiting: int
+    running: int
+    done: int
+    failed: int
+    collected: int = 0
+    failures: list[ItemStatus] = field(default_factory=list)
+    in_work: list[ItemStatus] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.waiting} Jobs are still waiting for execution",
+            f"{self.running} Jobs are being processed",
+            f"{self.done} Jobs are done",
+        ]
+        return "\n".join(lines + ([f"{self.failed} Jobs have failed"] if self.failed else []))
+
+
+def look_at(run: Run, shelf: Shelf, collected: int = 0) -> StoreStatus:
+    """The partitions now, on all machines. What the dead had in work waits: it will be done again."""
+    snapshot = take_snapshot(run)
+    mine = [item for item in snapshot.items if item.item.startswith(f"{DIRECTORY}/")]
+    failures = [item for item in mine if item.state in ("failed", "skipped")]
+    in_work = [item for item in mine if item.state == "running"]
+    total, done = shelf.description.partitions, len(shelf.published())
+    failed, running = len(failures), min(len(in_work), total - done)
+    return StoreStatus(
+        shelf.description.ident, run.directory, len(shelf.description.selected), total,
+        max(0, total - done - failed - running), running, done, failed, collected, failures, in_work,
+    )  # fmt: skip
