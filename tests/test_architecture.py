@@ -59,7 +59,7 @@ FLOORS = [
     ["tasks.grid", "tasks.partitions"],
     ["tasks.store"],
     ["tasks.description", "tasks.parcel"],
-    ["tasks.shelf", "tasks.saved"],
+    ["tasks.shelf", "tasks.saved", "tasks.named"],
     ["tasks.source", "tasks.feeder", "tasks.again", "tasks.state", "tasks.resume"],
     ["tasks.files", "tasks.remote"],
     ["tasks.places"],
@@ -78,6 +78,9 @@ FLOORS = [
         "cli.logs",
         "cli.doctor",
     ],
+    ["cli.tasks.common"],
+    ["cli.tasks.status", "cli.tasks.collect", "cli.tasks.work"],
+    ["cli.tasks"],
     ["cli"],
     ["__main__"],
 ]

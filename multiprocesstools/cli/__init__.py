@@ -17,6 +17,7 @@ from multiprocesstools.cli.resume import resume
 from multiprocesstools.cli.retry import retry
 from multiprocesstools.cli.status import status
 from multiprocesstools.cli.stop import stop
+from multiprocesstools.cli.tasks import tasks
 from multiprocesstools.errors import MisuseError, MultiProcessError, RunDirectoryUnusable, UnsafeFilesystem
 from multiprocesstools.text import printable
 
@@ -29,7 +30,7 @@ def commands() -> None:
     """Look at, clean up and steer a run that is shared by many machines through its directory."""
 
 
-for _command in (status, cleanup, retry, stop, pause, resume, explain, logs, doctor):
+for _command in (status, cleanup, retry, stop, pause, resume, explain, logs, doctor, tasks):
     commands.add_command(_command)
 
 

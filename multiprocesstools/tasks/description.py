@@ -90,19 +90,17 @@ def agree(run: Run, store: TaskStore, *, follow: bool = False) -> Description:
     if found is None:
         run.create(f"{run.home}/{NAME}", line.encode())
         found = recorded(run) or mine
+    refuse_others(run, found, mine, follow=follow)
     if follow:
-        store.from_dict(found.as_dict()) if _same(found, mine) else _refuse(run, found, mine)
-    elif found != mine:
-        _refuse(run, found, mine)
+        store.from_dict(found.as_dict())
     return found
 
 
-def _same(found: Description, mine: Description) -> bool:
-    return (found.ident, found.num_tasks) == (mine.ident, mine.num_tasks)
-
-
-def _refuse(run: Run, found: Description, mine: Description) -> None:
-    raise StoresDiffer(run.directory, found.as_dict(), mine.as_dict())
+def refuse_others(run: Run, found: Description, mine: Description, *, follow: bool = False) -> None:
+    """StoresDiffer if a store is not the recorded one; with `follow` the cut and the indices may differ."""
+    alike = (found.ident, found.num_tasks) == (mine.ident, mine.num_tasks) if follow else found == mine
+    if not alike:
+        raise StoresDiffer(run.directory, found.as_dict(), mine.as_dict())
 
 
 def _description(content: dict[str, Any]) -> Description:

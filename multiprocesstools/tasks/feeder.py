@@ -9,6 +9,7 @@ counts as given: what it has taken of it is not known, so it is not given twice.
 import threading
 from typing import Any
 
+from multiprocesstools.errors import BadArgument, NotResults
 from multiprocesstools.tasks.shelf import Shelf
 from multiprocesstools.tasks.store import FED, TaskStore
 
@@ -23,12 +24,25 @@ class Feeder:
         self._lock = threading.Lock()
 
     def feed(self) -> int:
-        """Give the store what is published and was not given to it; how many partitions these were. NotResults."""
+        """Give the store what is published and was not given to it; how many partitions these were.
+
+        NotResults for a file that holds no results of its partition, when all others were given. BadArgument for a
+        store without `update_results`.
+        """
+        if type(self._store).update_results is TaskStore.update_results:
+            raise BadArgument("store", self._store, "it needs update_results(task_index, results), which takes them")
         with self._lock:
-            fresh = sorted(self._shelf.published() - self.fed)
-            for number in fresh:
-                self._give(number, *self._shelf.read(number))
-            return len(fresh)
+            before, unreadable = len(self.fed), list[NotResults]()
+            for number in sorted(self._shelf.published() - self.fed):
+                try:
+                    parcel = self._shelf.read(number)
+                except NotResults as error:
+                    unreadable.append(error)
+                    continue
+                self._give(number, *parcel)
+            if unreadable:
+                raise unreadable[0]
+            return len(self.fed) - before
 
     def _give(self, number: int, indices: list[int], results: list[Any]) -> None:
         self.fed.add(number)

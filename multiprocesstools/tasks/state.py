@@ -3,10 +3,13 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from multiprocesstools.errors import RunDirectoryUnusable
 from multiprocesstools.run import Run
 from multiprocesstools.snapshot import take_snapshot
 from multiprocesstools.statuses import ItemStatus
+from multiprocesstools.tasks.description import describe, recorded, refuse_others
 from multiprocesstools.tasks.shelf import DIRECTORY, Shelf
+from multiprocesstools.tasks.store import TaskStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +55,12 @@ def look_at(run: Run, shelf: Shelf, collected: int = 0) -> StoreStatus:
         shelf.description.ident, run.directory, len(shelf.description.selected), total,
         max(0, total - done - failed - running), running, done, failed, collected, failures, in_work,
     )  # fmt: skip
+
+
+def status_of(run: Run, store: TaskStore) -> StoreStatus:
+    """The same for a run directory that is only looked at. StoresDiffer; RunDirectoryUnusable without a store in it."""
+    description = recorded(run)
+    if description is None:
+        raise RunDirectoryUnusable(run.directory, "no task store was begun here; start a worker or a manager")
+    refuse_others(run, description, describe(store))
+    return look_at(run, Shelf(run, description, pickles=store.pickles))
