@@ -40,9 +40,10 @@ def read(npz: str | os.PathLike[str]) -> dict[str, Any]:
     import numpy
 
     try:
-        with numpy.load(npz, allow_pickle=False) as file:
-            if not isinstance(file, numpy.lib.npyio.NpzFile) or not file.files:
-                raise BadArgument("npz", npz, "it is one array, or empty; give an .npz with the arrays of a store")
+        file = numpy.load(npz, allow_pickle=False)
+        if isinstance(file, numpy.ndarray):
+            raise BadArgument("npz", npz, "it is one array; give an .npz with the arrays of a store")
+        with file:
             return {name: file[name] for name in file.files}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, BadArgument):
