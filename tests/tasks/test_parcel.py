@@ -146,7 +146,8 @@ LINE = b'{"format":1,"ident":"s","indices":[0],"results":[{"__multiprocesstools_
         b'{"format":1,"ident":"s","indices":["0"],"results":[1]}',
         b'{"format":1,"ident":"s","indices":[0],"results":[1]}'[:-4], b"[" * 100_000, LINE,
         npz(LINE)[:-30], npz(LINE), npz(LINE, arrays_0=b"nothing"), npz(LINE, arrays_0=npy_head("(1,)")),
-        npz(LINE, arrays_0=npy_head("(1000000000000,)")), npz(LINE, arrays_0=npy_head("(1,)", "|O") + pickle.dumps([1])),
+        npz(LINE, arrays_0=npy_head("(1000000000000,)")),
+        npz(LINE, arrays_0=npy_head("(1,)", "|O") + pickle.dumps([1])),
         npz(LINE, zipfile.ZIP_DEFLATED, arrays_0=npy_head("(1,)") + b"\0" * 8), b"\x80\x04N.",
     ],
 )  # fmt: skip
