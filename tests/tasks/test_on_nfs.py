@@ -63,4 +63,4 @@ def test_a_hundred_partitions_on_four_nodes_one_of_which_crashed(lab: NfsLab, tm
 
 
 def published(lab: NfsLab) -> list[str]:
-    return [name for name in lab.list_on_server("grid") if fnmatch(name, "*partitions/[0-9]*.results")]
+    return [name for name in lab.list_on_server("grid/partitions") if fnmatch(name, "[0-9]*.results")]
