@@ -7,7 +7,7 @@ it otherwise, is refused (StoresDiffer). A worker takes over the cut and the ind
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from multiprocesstools.errors import NewerFormat, StoresDiffer
@@ -48,13 +48,7 @@ class Description:
 
     def as_dict(self) -> dict[str, Any]:
         """As `TaskStore.from_dict` takes it."""
-        indices = None if self.indices is None else list(self.indices)
-        return {
-            "ident": self.ident,
-            "num_tasks": self.num_tasks,
-            "num_partitions": self.num_partitions,
-            "indices": indices,
-        }
+        return asdict(self)
 
 
 def describe(store: TaskStore) -> Description:

@@ -135,12 +135,14 @@ class _Watch:
 
     def goes_on(self) -> bool:
         """Feed what is there. May more come?"""
-        fed, status = self._manager.feeder.feed(), self._status
-        self._pause = _SHORTEST_PAUSE_SECONDS if fed else min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+        fresh = self._manager.feeder.feed()
+        self._pause = _SHORTEST_PAUSE_SECONDS if fresh else min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+        fed = len(self._manager.feeder.fed)
+        over = fed + self._status.failed >= self._total
+        if fed < self._total and (over or time.monotonic() - self._looked > _LOOK_SECONDS):
+            self._status, self._looked = self._manager.status(), time.monotonic()  # some may have been tried again
         self._show.update(self._tally())
-        if time.monotonic() - self._looked > _LOOK_SECONDS or (status.failed and not fed):
-            self._status, self._looked = self._manager.status(), time.monotonic()
-        return len(self._manager.feeder.fed) + self._status.failed < self._total
+        return fed + self._status.failed < self._total
 
     def pause_seconds(self) -> float:
         return self._pause

@@ -207,7 +207,10 @@ def _unpickled(text: str, pickles: bool) -> Any:
     import pickle
     from base64 import b64decode
 
-    return pickle.loads(b64decode(text))
+    try:
+        return pickle.loads(b64decode(text))
+    except Exception as error:  # whatever the class of the value raises, or lacks here
+        raise Unfit(f"a pickle in it cannot be loaded ({type(error).__name__}: {error})") from error
 
 
 def _npz(line: bytes, groups: list[list[Any]]) -> bytes:

@@ -82,12 +82,14 @@ class Shelf:
         return f"{self.directory}/{FINAL.format(value=number).removesuffix('results')}partial-{attempt}"
 
     def _decoded(self, path: str) -> tuple[list[int], list[Any]]:
-        data = self.run.disk.read(path, MOST_BYTES)
-        if data is None:
-            raise FileNotFoundError(path)
         try:
+            data = self.run.disk.read(path, MOST_BYTES)
+            if data is None:
+                raise FileNotFoundError(path)
             ident, indices, results = decode(data, pickles=self._pickles and _is_mine_alone(path))
-        except Unfit as error:
+        except FileNotFoundError:
+            raise
+        except (Unfit, OSError) as error:
             raise NotResults(path, str(error)) from error
         if ident != self.description.ident:
             raise NotResults(path, f"it has the results of the store {ident!r}")

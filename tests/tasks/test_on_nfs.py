@@ -13,13 +13,13 @@ from tests.tasks.stores import Crowd
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
-RULES = {"beat_seconds": 2.0, "patience_seconds": 15.0}
+RULES = {"beat_seconds": 1.0, "patience_seconds": 11.0}
 PARTITIONS = 100
 WORK = f"""
 import os, socket
 audit = "{SHARED}/audit/" + socket.gethostname()
 os.makedirs(audit)
-os.environ |= {{"AUDIT": audit, "PAUSE": "0.005", "DURABLE": "yes"}}
+os.environ |= {{"AUDIT": audit, "PAUSE": "0.001", "DURABLE": "yes"}}
 from tests.tasks.stores import Audited
 print(Audited("{SHARED}/grid", progress=False, **{RULES}).run(), flush=True)
 """

@@ -142,6 +142,16 @@ def test_what_was_kept_and_cannot_be_read_is_computed_again(tmp_path: Path) -> N
     assert worker.computed == [3, 4, 5] and collected(tmp_path).given == SQUARES
 
 
+def test_what_cannot_be_kept_hides_no_error(tmp_path: Path) -> None:
+    (tmp_path / "partitions" / "0001.partial-1").mkdir(parents=True)
+    Broken(tmp_path, max_attempts=2, **QUICK).run()
+    (failure,) = tasks.TaskManager(Adder(), tmp_path).status().failures
+    assert "nothing goes into 4" in failure.error
+    first = (tmp_path / "multiprocesstools_logs" / "Adder-1.log").read_text().splitlines()
+    assert any("could not be kept" in line and "0001.partial-1" in line for line in first)
+    assert (tmp_path / "partitions" / "0001.partial-2").is_file()
+
+
 def test_get_that_raises_is_the_error_of_that_task(tmp_path: Path) -> None:
     class NoGet(Adder):
         def get(self, index: int | None, *params: Any) -> dict[str, Any]:
