@@ -226,3 +226,29 @@ class NotResults(RunError, ValueError):
             f"{self.path!r} does not hold the results of its partition: {self.reason}. Move it away, and a worker "
             "computes them again"
         )
+
+
+class ServerUnreachable(RunError, ConnectionError):
+    """A server did not answer, however often it was asked in that time."""
+
+    def __init__(self, url: str, seconds: float, reason: str) -> None:
+        super().__init__(url, seconds, reason)
+        self.url, self.seconds, self.reason = url, seconds, reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.url!r} did not answer within {self.seconds:g} s: {self.reason}. Is the server running "
+            "(multiprocesstools tasks serve), and can this machine reach it? What it has accepted is safe; start the "
+            "worker again when it is there"
+        )
+
+
+class ServerRefused(RunError):
+    """A server has answered that it will not do what was asked."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(url, reason)
+        self.url, self.reason = url, reason
+
+    def __str__(self) -> str:
+        return f"{self.url!r} refused: {self.reason}"

@@ -168,3 +168,26 @@ class TaskFailed(WorkError):
 
     def __str__(self) -> str:
         return f"task {self.index}{' ' if self.task else ''}{self.task}: {self.words}"
+
+
+class RemoteFailure(WorkError):
+    """A worker has told its server that a partition failed: who it was, and what was raised, in words."""
+
+    def __init__(self, worker: str, words: str) -> None:
+        super().__init__(worker, words)
+        self.worker, self.words = worker, words
+
+    def __str__(self) -> str:
+        return f"{self.words} (worker {self.worker or 'without a name'})"
+
+
+class LeaseExpired(WorkError):
+    """A worker that had a partition from a server gave no sign of life, or finished no task, for too long."""
+
+    def __init__(self, worker: str, seconds: float, sign: str) -> None:
+        super().__init__(worker, seconds, sign)
+        self.worker, self.seconds, self.sign = worker, seconds, sign
+
+    def __str__(self) -> str:
+        who = self.worker or "without a name"
+        return f"worker {who} gave no {self.sign} for {self.seconds:g} s; a late result counts if it is the first"

@@ -7,7 +7,7 @@ with a fresh store, it feeds that from the published results.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,33 @@ class TaskManager:
                 self.feeder.feed()
         return self.status()
 
+    def serve(
+        self, host: str = "127.0.0.1", port: int = 7080, *, token_file: str | os.PathLike[str] | None = None,
+        lease_seconds: float = 60.0, task_seconds: float | None = None, stay: bool = False,
+        most_bytes: int = 64 << 20, ready: Callable[[str], Any] | None = None,
+        progress: "bool | Listener | None" = None,
+    ) -> StoreStatus:  # fmt: skip
+        """Hand out the partitions over XML-RPC, and call `update_results` for what comes back, until all is done.
+
+        host, port: where it listens; port 0 takes a free one. Other machines reach only another `host`, and then a
+        token is required. token_file: a file that holds it, of mode 0600. lease_seconds: a worker that gives no sign of
+        life for so long loses its partition to another one. task_seconds: so does one that finishes no task for so
+        long. stay: serve on when all is done, until `exit`. most_bytes: of one request, also when it is unpacked.
+        ready: is called with the url when it listens. progress: as of `collect`. Workers by files may work on the same
+        run meanwhile.
+
+        Raises what `collect` does; BadArgument; OSError for an address that cannot be had.
+        """
+        from multiprocesstools.tasks.serving import check, serve
+
+        check(host, port, lease_seconds, task_seconds, most_bytes)
+        with self._helper() as helper, self.collecting(helper), self._watching(helper, progress) as watch:
+            serve(
+                self, helper, watch, host=host, port=port, token_file=token_file, lease_seconds=lease_seconds,
+                task_seconds=task_seconds, stay=stay, most_bytes=most_bytes, ready=ready,
+            )  # fmt: skip
+        return self.status()
+
     @contextmanager
     def collecting(self, helper: MultiProcessHelper) -> Iterator[None]:
         """With the right to collect, which is given back when this process dies. AlreadyCollecting."""
@@ -109,12 +136,17 @@ class TaskManager:
         return MultiProcessHelper(NAME, self.run.directory, **self._options)
 
     def _follow(self, helper: MultiProcessHelper, progress: "bool | Listener | None") -> None:
+        with self._watching(helper, progress) as watch:
+            while watch.goes_on() and not helper.stop_requested:
+                self.run.clock.sleep(watch.pause_seconds())
+
+    @contextmanager
+    def _watching(self, helper: MultiProcessHelper, progress: "bool | Listener | None") -> Iterator["_Watch"]:
         show = choose(progress, Voice(), self.shelf.description.ident, shown(self.run.directory))
         watch = _Watch(self, show)
         watch.begin()
         try:
-            while watch.goes_on() and not helper.stop_requested:
-                self.run.clock.sleep(watch.pause_seconds())
+            yield watch
         finally:
             watch.end("stopped" if helper.stop_requested else "")
 

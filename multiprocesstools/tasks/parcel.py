@@ -121,6 +121,14 @@ class Parcel:
 # -- from bytes
 
 
+def array_of(data: bytes) -> Any:
+    """The array in the content of one .npy. Unfit for what is none, or holds objects."""
+    try:
+        return _read_array(data)
+    except (ValueError, KeyError, EOFError, SyntaxError) as error:
+        raise error if isinstance(error, Unfit) else Unfit(f"it is no whole npy ({error})") from error
+
+
 def decode(data: bytes, *, pickles: bool = False) -> "tuple[str, list[int], list[Any]]":
     """The ident, the indices and the results in the content of a file. Unfit for what is no parcel.
 

@@ -3,6 +3,7 @@
 import click
 
 from multiprocesstools.cli.tasks.collect import collect
+from multiprocesstools.cli.tasks.serve import serve
 from multiprocesstools.cli.tasks.status import status
 from multiprocesstools.cli.tasks.work import work
 
@@ -12,5 +13,5 @@ def tasks() -> None:
     """Task stores: many similar computations in partitions, by workers that share a directory or ask a server."""
 
 
-for _command in (status, collect, work):
+for _command in (status, collect, serve, work):
     tasks.add_command(_command)
