@@ -191,9 +191,18 @@ def test_pickles_travel_where_the_store_says_so_but_not_from_a_file_that_others_
 
     Sets(tmp_path, **QUICK).run()
     assert collected(tmp_path, Pickles()).given[7] == {7}
-    (tmp_path / "partitions" / "0001.results").chmod(0o666)
-    with pytest.raises(ValueError, match=r"0001\.results.*pickle"):
+    for path in (tmp_path / "partitions" / "0001.results", tmp_path / "partitions"):
+        path.chmod(0o777)
+        with pytest.raises(ValueError, match=r"\.results.*pickle, and others may write"):
+            collected(tmp_path, Pickles())
+        path.chmod(0o700)
+    whole = (tmp_path / "partitions" / "0001.results").read_bytes()
+    (tmp_path / "partitions" / "0001.results").write_bytes(whole.replace(b'"__multi', b'"\\u005f_multi'))
+    (tmp_path / "partitions" / "0001.results").chmod(0o777)
+    with pytest.raises(ValueError, match="and others may write"):
         collected(tmp_path, Pickles())
+    (tmp_path / "partitions" / "0001.results").chmod(0o700)
+    assert collected(tmp_path, Pickles()).given[7] == {7}
     with pytest.raises(ValueError, match="pickle"):
         collected(tmp_path, Adder(ident="Pickles"))
 
