@@ -262,6 +262,27 @@ def test_sigterm_gives_the_partition_back_at_once_and_uses_no_attempt_up(tmp_pat
     assert collected(tmp_path).given == SQUARES
 
 
+FORKED = """
+from tests.tasks.stores import QUICK, Squares
+
+worker = Squares(sys.argv[1], **QUICK)
+worker.run(1)
+child = os.fork()
+work = worker.run(1)
+os.write(1, f"{worker.set_up} {work.partitions}\\n".encode())
+if child == 0:
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+def test_a_forked_worker_sets_up_once_for_itself(tmp_path: Path) -> None:
+    with Child(FORKED, tmp_path) as child:
+        assert {child.hear(), child.hear()} == {"1 1", "2 1"}
+        assert child.finish() == 0, child.errors
+    assert collected(tmp_path).given == SQUARES
+
+
 def test_a_killed_worker_is_taken_over_at_once_and_published_are_whole_partitions_alone(tmp_path: Path) -> None:
     with Child(INTERRUPTED, tmp_path) as child:
         child.hear()
