@@ -191,7 +191,7 @@ class MultiProcessHelper(DocumentedStyle, TakingTurns):
         item, delivered = None, False
         try:
             self._crew.wait_out_pause()
-            with self._crew.guard.critical():
+            with self._crew.guard.critical:
                 taken = self._crew.take_single(slot)
                 if not isinstance(taken, Refusal):
                     item = self._item(taken, final)

@@ -137,7 +137,7 @@ class Item:
         if self._instance.pid != own_pid() or (self.fate is not None and self.fate is not Fate.UNDECIDED):
             return False  # a forked child never settles what its parent holds
         try:
-            with self._crew.guard.critical():
+            with self._crew.guard.critical:
                 return self._settle(error)
         finally:
             if self.fate is None:  # a second signal came in between
@@ -158,7 +158,7 @@ class Item:
     def give_back(self) -> None:
         """Drop the item, if it is still in hand."""
         if self.fate in (None, Fate.UNDECIDED) and self._instance.pid == own_pid():
-            with self._crew.guard.critical():
+            with self._crew.guard.critical:
                 self._end(Fate.DROPPED, Outcome.DROPPED)
 
     # -- the end

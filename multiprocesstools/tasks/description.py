@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from multiprocesstools.errors import NewerFormat, StoresDiffer
+from multiprocesstools.errors import NewerFormat, RunDirectoryUnusable, StoresDiffer
 from multiprocesstools.run import Run, check_instance_name
 from multiprocesstools.tasks.partitions import bounds, number_of
 from multiprocesstools.tasks.store import TaskStore
@@ -83,7 +83,9 @@ def agree(run: Run, store: TaskStore, *, follow: bool = False) -> Description:
     found = recorded(run)
     if found is None:
         run.create(f"{run.home}/{NAME}", line.encode())
-        found = recorded(run) or mine
+        found = recorded(run)
+    if found is None:
+        raise RunDirectoryUnusable(run.directory, f"{NAME} is created in it and cannot be read")
     refuse_others(run, found, mine, follow=follow)
     if follow:
         store.from_dict(found.as_dict())

@@ -30,6 +30,10 @@ class Unfit(ValueError):
     """Bytes that are no parcel, and why."""
 
 
+class Pickled(Unfit):
+    """There is a pickle in it, and it was not loaded."""
+
+
 class Parcel:
     """Results by the index of their task. `pickles`: may what neither JSON nor npz holds be pickled, and loaded?"""
 
@@ -211,7 +215,7 @@ def _restored(value: Any, arrays: list[Any], pickles: bool) -> Any:
 
 def _unpickled(text: str, pickles: bool) -> Any:
     if not pickles:
-        raise Unfit("it holds a pickle, which is not loaded unless the store says `pickles = True`")
+        raise Pickled("it holds a pickle, which is not loaded unless the store says `pickles = True`")
     import pickle
     from base64 import b64decode
 

@@ -15,16 +15,17 @@ from multiprocesstools.claims.disk import ABSENT
 from multiprocesstools.errors import NotResults
 from multiprocesstools.run import Run
 from multiprocesstools.tasks.description import Description
-from multiprocesstools.tasks.parcel import Parcel, Unfit, decode, parcel_of
+from multiprocesstools.tasks.parcel import Parcel, Pickled, Unfit, decode, parcel_of
 
 DIRECTORY, FINAL = "partitions", "{value:04d}.results"
 MOST_BYTES = 1 << 36
 _RESULTS = re.compile(r"([0-9]{4,})\.results")
 _OTHERS_MAY_WRITE = 0o022
+_DISTRUSTED = "it holds a pickle, and others may write it or its directory (`chmod go-w` both?)"
 
 
 class Shelf:
-    """The results of one store in one run directory. `pickles`: load them, from files that only this user may write."""
+    """The results of one store in one run directory. `pickles`: load them, where this user alone may write."""
 
     def __init__(self, run: Run, description: Description, *, pickles: bool = False) -> None:
         self.run, self.description, self._pickles = run, description, pickles
@@ -86,11 +87,13 @@ class Shelf:
             data = self.run.disk.read(path, MOST_BYTES)
             if data is None:
                 raise FileNotFoundError(path)
-            ident, indices, results = decode(data, pickles=self._pickles and _is_mine_alone(path))
+            trusted = self._pickles and _is_mine_alone(path) and _is_mine_alone(self.directory)
+            ident, indices, results = decode(data, pickles=trusted)
         except FileNotFoundError:
             raise
         except (Unfit, OSError) as error:
-            raise NotResults(path, str(error)) from error
+            distrusted = self._pickles and isinstance(error, Pickled)
+            raise NotResults(path, _DISTRUSTED if distrusted else str(error)) from error
         if ident != self.description.ident:
             raise NotResults(path, f"it has the results of the store {ident!r}")
         return indices, results

@@ -8,7 +8,7 @@ from multiprocesstools.run import Run
 from multiprocesstools.snapshot import take_snapshot
 from multiprocesstools.statuses import ItemStatus
 from multiprocesstools.tasks.description import describe, recorded, refuse_others
-from multiprocesstools.tasks.shelf import DIRECTORY, Shelf
+from multiprocesstools.tasks.shelf import Shelf
 from multiprocesstools.tasks.store import TaskStore
 
 
@@ -46,14 +46,16 @@ class StoreStatus:
 def look_at(run: Run, shelf: Shelf, collected: int = 0) -> StoreStatus:
     """The partitions now, on all machines. What the dead had in work waits: it will be done again."""
     snapshot = take_snapshot(run)
-    mine = [item for item in snapshot.items if item.item.startswith(f"{DIRECTORY}/")]
+    done = {shelf.path(number) for number in shelf.published()}  # some were finished since they were seen in work
+    open_items = {run.absolute(item.item): item for item in snapshot.items}
+    mine = [item for path, item in open_items.items() if path not in done and path.startswith(f"{shelf.directory}/")]
     failures = [item for item in mine if item.state in ("failed", "skipped")]
     in_work = [item for item in mine if item.state == "running"]
-    total, done = shelf.description.partitions, len(shelf.published())
-    failed, running = len(failures), min(len(in_work), total - done)
+    total = shelf.description.partitions
+    waiting = total - len(done) - len(failures) - len(in_work)
     return StoreStatus(
-        shelf.description.ident, run.directory, len(shelf.description.selected), total,
-        max(0, total - done - failed - running), running, done, failed, collected, failures, in_work,
+        shelf.description.ident, run.directory, len(shelf.description.selected), total, waiting, len(in_work),
+        len(done), len(failures), collected, failures, in_work,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The manager: a store object gets each partition once, whatever was killed; one collects at a time."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from multiprocesstools import tasks
 from multiprocesstools.errors import AlreadyCollecting, BadArgument, NotResults, StoresDiffer
 from multiprocesstools.progress import Tally
-from multiprocesstools.tasks import ind2sub, resume_from
+from multiprocesstools.run import Run
+from multiprocesstools.tasks import description, ind2sub, resume_from
 from tests.tasks.stores import QUICK, Adder, Squares
 from tests.tools import CHECKOUT, Child, wait_until
 
@@ -175,6 +177,18 @@ def test_following_ends_after_a_stop(tmp_path: Path) -> None:
         assert "[" in child.hear()
 
 
+def test_ctrl_c_ends_following_and_gives_the_right_to_collect_back(tmp_path: Path) -> None:
+    Squares(tmp_path, **QUICK).run(1)
+    with Child(FOLLOWING, tmp_path) as child:
+        child.hear()
+        child.go_on()
+        child.process.send_signal(signal.SIGINT)
+        assert child.finish() == -signal.SIGINT
+        assert "KeyboardInterrupt" in child.errors
+    store = Adder()
+    assert tasks.TaskManager(store, tmp_path).collect().collected == 1 and store.calls == 1
+
+
 # -- what is wrong
 
 
@@ -239,6 +253,21 @@ def test_two_stores_of_one_ident_and_other_sizes_do_not_share_a_run_directory(tm
         with pytest.raises(StoresDiffer, match="another task store"):
             tasks.TaskManager(other, tmp_path)
     assert (tmp_path / ".multiprocesstools" / "store.json").read_bytes() == before
+
+
+def test_of_two_stores_that_come_at_the_same_moment_one_is_refused(tmp_path: Path, monkeypatch: Any) -> None:
+    """The second one has looked before the first one wrote."""
+    tasks.TaskManager(Adder(), tmp_path, **QUICK)
+    look, looks = description.recorded, []
+
+    def too_early(run: Run) -> Any:
+        looks.append(run)
+        return None if len(looks) == 1 else look(run)
+
+    monkeypatch.setattr(description, "recorded", too_early)
+    with pytest.raises(StoresDiffer, match="3 -> 4"):
+        tasks.TaskManager(Adder(4), tmp_path)
+    assert len(looks) == 2
 
 
 @pytest.mark.parametrize("num_tasks", [0, -1, 2.5, None])

@@ -45,6 +45,7 @@ def test_a_hundred_partitions_on_four_nodes_one_of_which_crashed(lab: NfsLab, tm
     lost = lab.nodes[-1]
     manager = lab.start(lab.nodes[0], [lab.python, "-c", COLLECT])
     wait_until(lambda: len(published(lab)) > 20, 120, "twenty partitions are done")
+    wait_until(lambda: lab.read_on_server(f"audit/{lost}/*") != "", 60, "the node that will be lost is at work")
     lab.kill(lost)
     for node in lab.nodes[:-1]:
         assert "partitions done" in loops[node].wait(180).check().output

@@ -8,30 +8,15 @@ from typing import Any
 
 import numpy
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from multiprocesstools.errors import CannotSave
 from multiprocesstools.tasks.parcel import Parcel, Unfit, decode, parcel_of
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda part: st.lists(part, max_size=4) | st.dictionaries(st.text(), part, max_size=4),
-    max_leaves=10,
-)
 
 
 def there_and_back(*values: Any) -> list[Any]:
     ident, indices, results = decode(parcel_of("s", enumerate(values)).encode())
     assert (ident, indices) == ("s", list(range(len(values))))
     return results
-
-
-@given(st.lists(JSON, max_size=5))
-def test_what_json_holds_comes_back_the_same_in_one_readable_line(values: list[Any]) -> None:
-    data = parcel_of("s", enumerate(values)).encode()
-    assert data.startswith(b'{"format":1,"ident":"s","indices":[') and data.count(b"\n") == 1
-    assert decode(data)[2] == values
 
 
 def test_large_integers_and_what_is_no_number_travel() -> None:

@@ -1,12 +1,9 @@
 """What a store is: its tasks, its partitions, its description."""
 
-from itertools import chain
 from typing import Any
 
 import numpy
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from multiprocesstools.errors import BadArgument, StoresDiffer
 from multiprocesstools.tasks import TaskStore, resume_from
@@ -29,22 +26,6 @@ class Plain(TaskStore):
 
 class Grid(TaskStore):
     dimensions = (48, 47)
-
-
-@given(tasks=st.integers(1, 400), partitions=st.integers(1, 500))
-def test_partitions_cover_every_index_once_in_order_and_none_is_empty(tasks: int, partitions: int) -> None:
-    parts = [part.indices for part in Plain(tasks, partitions).partition()]
-    assert list(chain(*parts)) == list(range(tasks))
-    assert len(parts) == min(tasks, partitions)
-    sizes = {len(part) for part in parts}
-    assert min(sizes) >= 1 and max(sizes) - min(sizes) <= 1
-
-
-@given(indices=st.sets(st.integers(0, 299), min_size=1), partitions=st.integers(1, 20))
-def test_partitions_of_chosen_indices_cover_these_in_their_order(indices: set[int], partitions: int) -> None:
-    chosen = list(indices)
-    parts = [part.indices for part in Plain(300, partitions, chosen).partition()]
-    assert list(chain(*parts)) == chosen and all(parts)
 
 
 def test_a_partition_is_a_copy_for_which_no_constructor_is_called() -> None:

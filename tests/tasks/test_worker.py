@@ -191,9 +191,18 @@ def test_pickles_travel_where_the_store_says_so_but_not_from_a_file_that_others_
 
     Sets(tmp_path, **QUICK).run()
     assert collected(tmp_path, Pickles()).given[7] == {7}
-    (tmp_path / "partitions" / "0001.results").chmod(0o666)
-    with pytest.raises(ValueError, match=r"0001\.results.*pickle"):
+    for path in (tmp_path / "partitions" / "0001.results", tmp_path / "partitions"):
+        path.chmod(0o777)
+        with pytest.raises(ValueError, match=r"\.results.*pickle, and others may write"):
+            collected(tmp_path, Pickles())
+        path.chmod(0o700)
+    whole = (tmp_path / "partitions" / "0001.results").read_bytes()
+    (tmp_path / "partitions" / "0001.results").write_bytes(whole.replace(b'"__multi', b'"\\u005f_multi'))
+    (tmp_path / "partitions" / "0001.results").chmod(0o777)
+    with pytest.raises(ValueError, match="and others may write"):
         collected(tmp_path, Pickles())
+    (tmp_path / "partitions" / "0001.results").chmod(0o700)
+    assert collected(tmp_path, Pickles()).given[7] == {7}
     with pytest.raises(ValueError, match="pickle"):
         collected(tmp_path, Adder(ident="Pickles"))
 
@@ -250,6 +259,27 @@ def test_sigterm_gives_the_partition_back_at_once_and_uses_no_attempt_up(tmp_pat
         assert child.finish() == -signal.SIGTERM
     worker = Squares(tmp_path, **QUICK)
     assert worker.run().failures == 0 and {3, 4, 5} <= set(worker.computed)
+    assert collected(tmp_path).given == SQUARES
+
+
+FORKED = """
+from tests.tasks.stores import QUICK, Squares
+
+worker = Squares(sys.argv[1], **QUICK)
+worker.run(1)
+child = os.fork()
+work = worker.run(1)
+os.write(1, f"{worker.set_up} {work.partitions}\\n".encode())
+if child == 0:
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+def test_a_forked_worker_sets_up_once_for_itself(tmp_path: Path) -> None:
+    with Child(FORKED, tmp_path) as child:
+        assert {child.hear(), child.hear()} == {"1 1", "2 1"}
+        assert child.finish() == 0, child.errors
     assert collected(tmp_path).given == SQUARES
 
 
