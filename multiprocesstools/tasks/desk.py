@@ -261,6 +261,7 @@ class Desk:
         if item is None:
             return
         self._forget(number)
+        self._waiting.append(number)
         if error is None:
             item.give_back()
             return

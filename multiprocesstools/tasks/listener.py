@@ -20,6 +20,7 @@ from multiprocesstools.tasks.token import is_same
 
 MOST_CONNECTIONS, MOST_LARGE, SILENT_SECONDS = 64, 4, 30.0
 LARGE_BYTES = 1 << 20
+DRAIN_SECONDS = 1.0
 
 _log = logging.getLogger("multiprocesstools.tasks")
 
@@ -154,7 +155,11 @@ class _Handler(SimpleXMLRPCRequestHandler):
         the client would not see the answer."""
         length = self.headers.get("Content-Length", "")
         if length.isascii() and length.isdigit():
-            self.rfile.read(min(int(length[:18]), LARGE_BYTES))
+            self.connection.settimeout(DRAIN_SECONDS)
+            try:
+                self.rfile.read(min(int(length[:18]), LARGE_BYTES))
+            except OSError:
+                pass  # it was announced, and does not come
 
     def _refuse(self, status: HTTPStatus, words: str) -> None:
         body = f"{words}\n".encode("ascii", "replace")

@@ -2,13 +2,15 @@
 """How well does each of the 200 patches of scikit-image's lfw_subset predict each other one? 200 x 199 tasks.
 
     pip install '.[demo]'
-    scripts/examples/pairwise_faces.py OUTPUT [--workers N]
+    scripts/examples/pairwise_faces.py OUTPUT [--workers N] [--by files|xmlrpc]
 
 The first hundred patches are faces, the others are not. The score is the part of the variance of one patch that a
 linear function of the other explains (R squared), at the best of nine shifts by at most one pixel. OUTPUT/run is the
 run directory: more workers may be started at any time, on any machine that sees it, by
 
     multiprocesstools tasks work scripts/examples/pairwise_faces.py:Predictor OUTPUT/run
+
+By xmlrpc a server hands out the work to workers that need not see the directory; the url that it says takes its place.
 
 It ends with the matrix, OUTPUT/scores.npz, and its picture, OUTPUT/scores.png. Started again on the same OUTPUT it goes
 on where it was.
@@ -99,12 +101,36 @@ def work_by_files(output: Path, workers: int) -> Faces:
     """Start workers and collect what they publish, while they run."""
     store, run = Faces(), output / "run"
     manager = tasks.TaskManager(store, run)
-    command = [sys.executable, "-m", "multiprocesstools", "tasks", "work", f"{__file__}:Predictor", str(run)]
-    started = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(workers)]
+    started = start(str(run), workers)
     try:
         manager.collect(follow=True)
     finally:
         codes = [process.wait() for process in started]
+    return checked(manager, store, codes)
+
+
+def work_by_xmlrpc(output: Path, workers: int) -> Faces:
+    """Serve, and start workers when the server listens."""
+    store, started = Faces(), list[subprocess.Popen[bytes]]()
+    manager = tasks.TaskManager(store, output / "run")
+
+    def ready(url: str) -> None:
+        print(f"serving at {url}", file=sys.stderr)
+        started.extend(start(url, workers))
+
+    try:
+        manager.serve(port=0, ready=ready)
+    finally:
+        codes = [process.wait() for process in started]
+    return checked(manager, store, codes)
+
+
+def start(place: str, workers: int) -> "list[subprocess.Popen[bytes]]":
+    command = [sys.executable, "-m", "multiprocesstools", "tasks", "work", f"{__file__}:Predictor", place]
+    return [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(workers)]
+
+
+def checked(manager: tasks.TaskManager, store: Faces, codes: list[int]) -> Faces:
     print(manager.status())
     if any(codes) or numpy.isnan(store.scores).any():
         raise SystemExit(f"not all scores are there; the workers ended with {codes}")
@@ -128,9 +154,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("output", type=Path, help="a directory, made if it is missing")
     parser.add_argument("--workers", type=int, default=2, help="processes on this machine (default: 2)")
+    parser.add_argument(
+        "--by", choices=("files", "xmlrpc"), default="files", help="what workers share (default: files)"
+    )
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    report(work_by_files(options.output, options.workers), options.output)
+    work = work_by_files if options.by == "files" else work_by_xmlrpc
+    report(work(options.output, options.workers), options.output)
 
 
 if __name__ == "__main__":

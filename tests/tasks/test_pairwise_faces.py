@@ -46,10 +46,12 @@ def test_a_patch_is_explained_by_itself_and_not_by_one_of_a_single_colour(exampl
     assert squares[0, 0] == pytest.approx(1) and squares[0, 1] < 0.1 and squares[0, 2] == squares[2, 2] == 0
 
 
-def test_it_runs_and_ends_with_the_matrix_and_its_picture(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["files", "xmlrpc"])
+def test_it_runs_and_ends_with_the_matrix_and_its_picture(tmp_path: Path, by: str) -> None:
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
-    )
+        [sys.executable, str(SCRIPT), str(tmp_path), "--by", by],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     with numpy.load(tmp_path / "scores.npz") as saved:
         assert saved["scores"].shape == (200, 200) and numpy.isnan(saved["scores"]).sum() == 200
