@@ -50,7 +50,7 @@ def post(server: Server, body: bytes, **headers: str) -> tuple[int, str, bytes]:
 
 def endings(run: Path) -> str:
     """What is written of the attempts that have ended badly."""
-    return "".join(path.read_text() for path in run.rglob("*.ended"))
+    return "".join(path.read_text() for path in run.rglob("*.ended-*"))
 
 
 def squares_of(answer: dict[str, Any]) -> list[int]:
