@@ -72,7 +72,7 @@ def test_every_block_runs(workplace: Path, said: str) -> None:
     assert "0.txt: free, attempt 3" in said or "0.txt: failed" in said
     assert "5 items: 5 done\nthis call did 5 in " in said
     assert "90 Jobs are still waiting for execution\n0 Jobs are being processed\n10 Jobs are done\n" in said
-    assert said.count("100 Jobs are done\n") == 2
+    assert said.count("100 Jobs are done\n") == 3
     assert (workplace / "counted" / "img3.csv").read_text().splitlines() == ["file,words", "img3.txt,3"]
     assert (workplace / "output" / "total.csv").read_text() == "0\n1\n2\n3\n4\n"
     assert (workplace / "out" / "my_analysis_results" / "one_analyzed.csv").read_text() == "result"

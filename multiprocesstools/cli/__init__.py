@@ -18,7 +18,13 @@ from multiprocesstools.cli.retry import retry
 from multiprocesstools.cli.status import status
 from multiprocesstools.cli.stop import stop
 from multiprocesstools.cli.tasks import tasks
-from multiprocesstools.errors import MisuseError, MultiProcessError, RunDirectoryUnusable, UnsafeFilesystem
+from multiprocesstools.errors import (
+    MisuseError,
+    MultiProcessError,
+    RunDirectoryUnusable,
+    ServerUnreachable,
+    UnsafeFilesystem,
+)
 from multiprocesstools.text import printable
 
 UNUSABLE, INTERRUPTED, USAGE = 4, 130, 2
@@ -45,7 +51,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (RunDirectoryUnusable, UnsafeFilesystem) as error:
+    except (RunDirectoryUnusable, ServerUnreachable, UnsafeFilesystem) as error:
         _fail(error, UNUSABLE)
     except (MisuseError, MultiProcessError) as error:
         _fail(error, USAGE)

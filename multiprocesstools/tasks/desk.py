@@ -11,7 +11,6 @@ leases are in the run directory: a server that was killed and started again goes
 count as a failed attempt.
 """
 
-import json
 import secrets
 import threading
 from collections import deque
@@ -24,14 +23,14 @@ from multiprocesstools.fate import Fate
 from multiprocesstools.helper import MultiProcessHelper
 from multiprocesstools.retry import retry
 from multiprocesstools.tasks.again import hand_out_again
-from multiprocesstools.tasks.leases import Lease, Leases, parts_of
+from multiprocesstools.tasks.leases import Lease, Leases, Recorded, packed, parts_of, unpacked
 from multiprocesstools.tasks.parcel import Parcel, decode
 from multiprocesstools.tasks.shelf import DIRECTORY, FINAL, Shelf
 
 if TYPE_CHECKING:
     from multiprocesstools.items import Item
 
-NAME, FORMAT, MOST_BYTES = "leases.json", 1, 1 << 26
+NAME, MOST_BYTES = "leases.json", 1 << 26
 _LOOK_SECONDS = 1.0
 _MOST_REMEMBERED = 10_000
 
@@ -114,14 +113,13 @@ class Desk:
         """Go on with the leases of a server that was killed; how many there were. Call it before all else, with the
         right to collect: then nobody else serves this run."""
         with self._lock:
-            records = self._recorded()
-            hand_out_again(self._shelf.run, self._shelf, dict(parts_of(one["held"]) for one in records))
-            for record in records:
-                number, _ = parts_of(record["name"])
-                if number not in self._items and (item := self._claim(number)) is not None:
-                    self._items[number] = item
-                    self._leases.grant(record["name"], record["worker"], self._clock.elapsed())
-                    self._restored.add(record["name"])
+            found = self._recorded()
+            hand_out_again(self._shelf.run, self._shelf, {one.number: one.attempt for one in found})
+            for one in found:
+                if (item := self._claim(one.number)) is not None:
+                    self._items[one.number] = item
+                    self._leases.grant(one.name, one.worker, self._clock.elapsed())
+                    self._restored.add(one.name)
             self._write()
             return len(self._items)
 
@@ -283,21 +281,12 @@ class Desk:
         return f"{self._shelf.run.home}/{NAME}"
 
     def _write(self) -> None:
-        """`held` is the attempt that this server holds, which differs from that of the lease if it was taken over."""
-        held = {number: item.attempt for number, item in self._items.items()}
-        leases = [
-            {"name": one.name, "worker": one.worker, "held": f"{one.number}-{held[one.number]}-{'0' * 8}"}
-            for one in self._leases
-        ]
-        self._shelf.run.replace(self._path, json.dumps({"format": FORMAT, "leases": leases}).encode())
+        attempts = {number: item.attempt for number, item in self._items.items()}
+        self._shelf.run.replace(self._path, packed(self._leases, attempts))
 
-    def _recorded(self) -> list[dict[str, str]]:
-        """What a former server has written; what cannot be read is no lease, and expires as a claim of the dead."""
+    def _recorded(self) -> list[Recorded]:
+        """What a former server has written; without it, what it had in work is a claim of the dead."""
         try:
-            content = json.loads(self._shelf.run.disk.read(self._path, MOST_BYTES) or b"{}")
-            records = content.get("leases", []) if content.get("format") == FORMAT else []
-            for record in records:
-                parts_of(record["name"]), parts_of(record["held"]), str(record["worker"])
-            return [{key: str(value) for key, value in record.items()} for record in records]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return unpacked(self._shelf.run.disk.read(self._path, MOST_BYTES) or b"")
+        except OSError:
             return []

@@ -9,10 +9,13 @@ finishes no task for so long, although it renews: it hangs. An expired lease tha
 it goes on, except for one that hangs. Condition: the times that are handed in never go backwards.
 """
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+FORMAT = 1
 _NAME = re.compile(r"([0-9]{1,12})-([0-9]{1,9})-[0-9a-f]{8,64}")
 
 
@@ -89,3 +92,30 @@ def parts_of(name: str) -> tuple[int, int]:
     if match is None:
         raise ValueError(f"{name!r} is no lease; give the one that get_task has answered")
     return int(match[1]), int(match[2])
+
+
+class Recorded(NamedTuple):
+    """A lease as it is written down. `attempt` is the one that the server holds: if it was restored, not the name's."""
+
+    name: str
+    worker: str
+    number: int
+    attempt: int
+
+
+def packed(leases: Iterable[Lease], attempts: Mapping[int, int]) -> bytes:
+    """The content of a file with these leases; `attempts` are those that the server holds, by partition."""
+    lines = [[one.name, one.worker, one.number, attempts[one.number]] for one in leases]
+    return json.dumps({"format": FORMAT, "leases": lines}).encode()
+
+
+def unpacked(data: bytes) -> list[Recorded]:
+    """The leases in a file; none in one that cannot be read."""
+    try:
+        content = json.loads(data)
+        found = [Recorded(*line) for line in content["leases"]] if content["format"] == FORMAT else []
+        fits = all(parts_of(one.name)[0] == one.number and type(one.attempt) is int for one in found)
+        once = len({one.number for one in found}) == len(found)
+        return found if fits and once and all(isinstance(one.worker, str) for one in found) else []
+    except (ValueError, KeyError, TypeError):
+        return []

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 from multiprocesstools.errors import BadArgument
@@ -41,8 +42,10 @@ def serve(
     token = required(host, token_file)
     desk = Desk(helper, manager.shelf, lease_seconds=lease_seconds, task_seconds=task_seconds)
     service = Service(manager, helper, desk, lease_seconds=lease_seconds, most_bytes=most_bytes)
-    with Listener((host, port), service, token, most_bytes) as listener, ThreadPoolExecutor(1) as clerk:
-        clerk.submit(desk.restore).result()
+    with ExitStack() as stack:
+        clerk = stack.enter_context(ThreadPoolExecutor(1))
+        clerk.submit(desk.restore).result()  # before anybody can ask for what is leased
+        listener = stack.enter_context(Listener((host, port), service, token, most_bytes))
         if ready is not None:
             ready(listener.url)
         while not (service.ended.is_set() or helper.stop_requested):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from multiprocesstools.tasks.leases import Leases, parts_of
+from multiprocesstools.tasks.leases import Leases, Recorded, packed, parts_of, unpacked
 
 ONE, OTHER = "7-1-aaaaaaaa", "8-2-bbbbbbbb"
 
@@ -63,3 +63,13 @@ def test_what_is_no_lease_is_refused(name: object) -> None:
     assert parts_of(ONE) == (7, 1)
     with pytest.raises(ValueError, match="is no lease"):
         parts_of(name)
+
+
+def test_leases_come_back_from_their_file_and_from_a_broken_one_none() -> None:
+    leases = Leases(10.0)
+    leases.grant(ONE, "anna", 0.0)
+    leases.grant(OTHER, "", 0.0)
+    data = packed(leases, {7: 3, 8: 2})
+    assert unpacked(data) == [Recorded(ONE, "anna", 7, 3), Recorded(OTHER, "", 8, 2)]
+    for broken in (b"", data[:-3], data.replace(b"7, 3", b"7"), data.replace(b"7, 3", b"9, 3"), b"[]", b"\xff"):
+        assert unpacked(broken) == []

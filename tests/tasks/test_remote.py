@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import sys
 import time
 import xmlrpc.client
 from pathlib import Path
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 import numpy
 import pytest
 
-from multiprocesstools import tasks
+from multiprocesstools import cli, tasks
 from multiprocesstools.errors import (
     AlreadyCollecting,
     BadArgument,
@@ -24,7 +25,7 @@ from multiprocesstools.errors import (
     StoresDiffer,
     TooManyFailures,
 )
-from multiprocesstools.tasks import wire
+from multiprocesstools.tasks import remote, wire
 from multiprocesstools.tasks.calls import Server
 from multiprocesstools.tasks.parcel import Parcel
 from tests.clocks import HandClock
@@ -227,6 +228,18 @@ def test_a_url_that_does_not_answer_is_tried_again_and_then_an_error() -> None:
     assert 5 < len(clock.slept) < 30 and sum(clock.slept) <= 20 and clock.slept[4] > 2 * clock.slept[0]
 
 
+def test_the_command_says_that_nobody_answers_and_ends_with_4(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(remote, "_FIRST_PATIENCE_SECONDS", 0.3)
+    url = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setattr("sys.argv", ["multiprocesstools", "tasks", "work", "tests.tasks.stores:Squares", url])
+    monkeypatch.setattr("sys.path", list(sys.path))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 4 and "did not answer within 0.3 s" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("url", ["http://", "http://user:secret@host", "http://host:99999", "http://host?token=x"])
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(BadArgument):
@@ -275,6 +288,16 @@ def test_another_address_needs_a_token(tmp_path: Path) -> None:
 def test_a_server_that_cannot_be_is_refused(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(BadArgument, match=next(iter(options))):
         tasks.TaskManager(Adder(), tmp_path).serve(**options)
+
+
+def test_an_address_in_use_is_an_error_and_nothing_is_lost(tmp_path: Path) -> None:
+    store = Adder()
+    with served(Adder(), tmp_path / "one") as server:
+        manager = tasks.TaskManager(store, tmp_path / "two", **QUICK)
+        with pytest.raises(OSError, match="Address already in use"):
+            manager.serve(port=urlsplit(server.url).port, progress=False)
+    assert Squares(tmp_path / "two", **QUICK).run().partitions == 3
+    assert manager.collect().done == 3 and store.given == SQUARES
 
 
 def test_two_servers_of_one_run_cannot_be(tmp_path: Path) -> None:
@@ -394,7 +417,7 @@ def test_results_that_cannot_be_written_fail_the_attempt(tmp_path: Path) -> None
 
     with served(Adder(1), tmp_path) as server:
         assert Strange(server.url, Adder(1)).run(max_partitions=1).failures == 1
-        assert "CannotSave: the result of task 0" in endings(tmp_path)
+        assert "CannotSave: 'the result of task 0'" in endings(tmp_path)
 
 
 class Matrix(Adder):

@@ -10,12 +10,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import pytest
-
 from multiprocesstools.tasks.calls import Server
 from tests.tasks.served import free_port, process, served
 from tests.tasks.stores import Crowd, audited
-from tests.tasks.test_crowd import PARTITIONS, TASKS, WORKERS, Trivial, assert_whole, lines, plain
+from tests.tasks.test_crowd import (
+    MOST_MILLISECONDS_PER_TASK,
+    PARTITIONS,
+    TASKS,
+    WORKERS,
+    Trivial,
+    assert_whole,
+    lines,
+    plain,
+)
 from tests.tools import CHECKOUT, wait_until
 
 WORK = """
@@ -111,13 +118,15 @@ def test_a_killed_worker_loses_its_partition_and_no_more(tmp_path: Path) -> None
     assert set(Counter(audited(tmp_path / "audit")).values()) <= {1, 2}
 
 
-@pytest.mark.skipif(not os.environ.get("SHOW_COST"), reason="a figure for people; say SHOW_COST=1 and -s")
-def test_what_a_task_costs_by_url(tmp_path: Path) -> None:
+def test_a_task_costs_less_than_a_millisecond_by_url_too(tmp_path: Path) -> None:
+    """In partitions of 100 trivial tasks. The best of some rounds, for a machine that has other things to do."""
+    over = []
     for turn in range(3):
-        store = Crowd()
-        with served(store, tmp_path / str(turn)) as server:
+        with served(Crowd(), tmp_path / str(turn)) as server:
             worker = Trivial(server.url)
             began = time.perf_counter()
             assert worker.run().partitions == PARTITIONS
             seconds = time.perf_counter() - began
-        print(f"by url: {(seconds - plain(Crowd())) / TASKS * 1000:.3f} ms per task over a plain loop")
+        over.append((seconds - plain(Crowd())) / TASKS * 1000)
+    print("milliseconds per task over a plain loop, by url:", *(f"{one:.3f}" for one in over))
+    assert min(over) < MOST_MILLISECONDS_PER_TASK, over
