@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
+
 from multiprocesstools.tasks.calls import Server
 from tests.tasks.served import free_port, process, served
 from tests.tasks.stores import Crowd, audited
@@ -130,3 +132,24 @@ def test_a_task_costs_less_than_a_millisecond_by_url_too(tmp_path: Path) -> None
         over.append((seconds - plain(Crowd())) / TASKS * 1000)
     print("milliseconds per task over a plain loop, by url:", *(f"{one:.3f}" for one in over))
     assert min(over) < MOST_MILLISECONDS_PER_TASK, over
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_that_is_interrupted_gives_back_what_it_holds_and_goes_on_when_started_again(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    run, port = tmp_path / "run", free_port()
+    client = Server(f"http://127.0.0.1:{port}")
+    with ExitStack() as stack:
+        server = process(run, port, lease_seconds=60.0)
+        stack.callback(end, server)
+        held = client.call("get_task", "anna")
+        server.send_signal(number)
+        assert server.wait(30) != 0
+        endings = "".join(path.read_text() for path in run.glob("partitions/.0000*.ended-1"))
+        assert '"dropped"' in endings
+        server = process(run, port, lease_seconds=60.0)
+        stack.callback(end, server)
+        assert client.call("renew", held["lease"], 0) is True
+        results = [(index // 100 + 1) * (index % 100 + 1) for index in held["indices"]]
+        assert client.call("task_done", held["lease"], results) == "accepted"
