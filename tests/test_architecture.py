@@ -56,6 +56,17 @@ FLOORS = [
     ["directories"],
     ["opening", "documented", "mapping", "cells"],
     ["helper"],
+    ["tasks.grid", "tasks.partitions", "tasks.wire", "tasks.leases", "tasks.token"],
+    ["tasks.store"],
+    ["tasks.description", "tasks.parcel"],
+    ["tasks.shelf", "tasks.saved", "tasks.named"],
+    ["tasks.source", "tasks.feeder", "tasks.again", "tasks.state", "tasks.resume"],
+    ["tasks.files", "tasks.calls", "tasks.desk"],
+    ["tasks.remote", "tasks.service"],
+    ["tasks.listener"],
+    ["tasks.serving"],
+    ["tasks.places"],
+    ["tasks.worker", "tasks.manager"],
     ["report.text", "report.doctor"],
     ["report.explanation"],
     ["cli.common"],
@@ -70,6 +81,9 @@ FLOORS = [
         "cli.logs",
         "cli.doctor",
     ],
+    ["cli.tasks.common"],
+    ["cli.tasks.status", "cli.tasks.collect", "cli.tasks.work", "cli.tasks.serve"],
+    ["cli.tasks"],
     ["cli"],
     ["__main__"],
 ]
@@ -86,7 +100,7 @@ MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-ROOMS = {name: path for name, path in MODULES.items() if name not in ("__init__", "batch", "claims", "report")}
+ROOMS = {name: path for name, path in MODULES.items() if name not in ("__init__", "batch", "claims", "report", "tasks")}
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 
 

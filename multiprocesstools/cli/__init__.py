@@ -17,7 +17,14 @@ from multiprocesstools.cli.resume import resume
 from multiprocesstools.cli.retry import retry
 from multiprocesstools.cli.status import status
 from multiprocesstools.cli.stop import stop
-from multiprocesstools.errors import MisuseError, MultiProcessError, RunDirectoryUnusable, UnsafeFilesystem
+from multiprocesstools.cli.tasks import tasks
+from multiprocesstools.errors import (
+    MisuseError,
+    MultiProcessError,
+    RunDirectoryUnusable,
+    ServerUnreachable,
+    UnsafeFilesystem,
+)
 from multiprocesstools.text import printable
 
 UNUSABLE, INTERRUPTED, USAGE = 4, 130, 2
@@ -29,7 +36,7 @@ def commands() -> None:
     """Look at, clean up and steer a run that is shared by many machines through its directory."""
 
 
-for _command in (status, cleanup, retry, stop, pause, resume, explain, logs, doctor):
+for _command in (status, cleanup, retry, stop, pause, resume, explain, logs, doctor, tasks):
     commands.add_command(_command)
 
 
@@ -44,7 +51,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (RunDirectoryUnusable, UnsafeFilesystem) as error:
+    except (RunDirectoryUnusable, ServerUnreachable, UnsafeFilesystem) as error:
         _fail(error, UNUSABLE)
     except (MisuseError, MultiProcessError) as error:
         _fail(error, USAGE)
