@@ -238,6 +238,11 @@ class MultiProcessHelper(DocumentedStyle, TakingTurns):
         return self._crew.stop_requested or self._crew.guard.signalled is not None
 
     @property
+    def paused(self) -> bool:
+        """Has somebody said `multiprocesstools pause`, so that nothing new is to be begun?"""
+        return self._crew.paused
+
+    @property
     def failures(self) -> "list[Failure]":
         """The failed attempts of this instance, the latest 1,000."""
         return list(self._crew.failures)

@@ -67,6 +67,17 @@ FLOORS = [
     ["steps.runner", "steps.inserting"],
     ["steps.protocol"],
     ["compat.scipion", "report.graph"],
+    ["tasks.grid", "tasks.partitions", "tasks.wire", "tasks.leases", "tasks.token"],
+    ["tasks.store"],
+    ["tasks.description", "tasks.parcel"],
+    ["tasks.shelf", "tasks.saved", "tasks.named"],
+    ["tasks.source", "tasks.feeder", "tasks.again", "tasks.state", "tasks.resume"],
+    ["tasks.files", "tasks.calls", "tasks.desk"],
+    ["tasks.remote", "tasks.service"],
+    ["tasks.listener"],
+    ["tasks.serving"],
+    ["tasks.places"],
+    ["tasks.worker", "tasks.manager"],
     ["report.text", "report.doctor"],
     ["report.explanation", "report.steps"],
     ["cli.common"],
@@ -83,6 +94,9 @@ FLOORS = [
     ],
     ["cli.steps.graph"],
     ["cli.steps"],
+    ["cli.tasks.common"],
+    ["cli.tasks.status", "cli.tasks.collect", "cli.tasks.work", "cli.tasks.serve"],
+    ["cli.tasks"],
     ["cli"],
     ["__main__"],
 ]
@@ -102,7 +116,7 @@ MODULES = {
 ROOMS = {
     name: path
     for name, path in MODULES.items()
-    if name not in ("__init__", "batch", "claims", "compat", "report", "steps")
+    if name not in ("__init__", "batch", "claims", "compat", "report", "steps", "tasks")
 }
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 

@@ -31,7 +31,7 @@ def lab() -> Iterator[NfsLab]:
 
 def start(lab: NfsLab, node: str, run: str, *arguments: object) -> Running:
     script = Path(graph_protocol.__file__)
-    options = ["--files", "--beat", "1", "--patience", "12", *map(str, arguments)]
+    options = ["--files", "--beat", "1", "--patience", "8", *map(str, arguments)]
     return lab.start(node, [lab.python, script, SHARED / run, *options])
 
 
