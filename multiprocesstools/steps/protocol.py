@@ -224,9 +224,9 @@ class Protocol:
                     crew, self._conductor, self._scribe, checks, check_seconds=every, patience_seconds=patience
                 )
                 runner.run()
+                return self.overview()  # before it leaves: then others may begin the next session
             finally:
                 self._conductor = self._insertion = self._scribe = None
-        return self.overview()
 
     def overview(self) -> Overview:
         """What has become of the steps so far, on all machines."""

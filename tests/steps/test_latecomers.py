@@ -1,9 +1,11 @@
 """An instance that cannot do what is ready waits for one that can, also for one that is only just starting."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from multiprocesstools.helper import MultiProcessHelper
 from multiprocesstools.run import Run
 from multiprocesstools.steps import Protocol, runner
 from tests.processes import Child, wait_until
@@ -54,3 +56,31 @@ def test_where_nobody_comes_it_leaves_and_says_what_was_left(
     report = Left(tmp_path / "run", gpus=[] if lacks == "device" else None, durable=False).run()
     assert not report.ok
     assert len(report.problems) == 1
+
+
+def test_a_report_is_of_the_steps_that_were_run_though_others_begin_anew_right_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken: list[bool] = []
+
+    class Work(Protocol):
+        def insert_all_steps(self) -> None:
+            self.insert_function_step("work")
+
+        def work(self) -> None:
+            if broken:
+                raise ValueError("broken since")
+
+    leave = MultiProcessHelper.__exit__
+
+    def leave_and_begin_anew(helper: MultiProcessHelper, *error: Any) -> Any:
+        left = leave(helper, *error)
+        if not broken:
+            broken.append(True)
+            assert not Work(tmp_path, name="w", durable=False).run(restart=True).ok
+        return left
+
+    monkeypatch.setattr(MultiProcessHelper, "__exit__", leave_and_begin_anew)
+    protocol = Work(tmp_path, name="w", durable=False)
+    assert protocol.run().ok
+    assert not protocol.overview().ok  # the later session, in which the step failed
