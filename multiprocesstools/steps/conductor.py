@@ -152,11 +152,17 @@ class Conductor:
     def _conclude(self, step: Step, fate: Fate | None) -> None:
         if fate in (Fate.DONE, Fate.LOST):
             self._settle(step.id, Status.FINISHED)
-        elif fate is Fate.FAILED and not self.wishes.retry_failures:
+        elif fate is Fate.FAILED and self._is_for_good(step.id):
             self._settle(step.id, Status.FAILED)
         elif fate is not None:  # given back, or to be tried again: the next look says by whom
             self.frontier.note(step.id, Status.RUNNING)
             self.look_soon()
+
+    def _is_for_good(self, step: int) -> bool:
+        """A result that could not be published, on a full disk, is tried again; what the step itself raised is not."""
+        if self.wishes.retry_failures:
+            return False
+        return self._crew.assess(self.place.slot(self._open[step])).state is State.FAILED
 
     def _settle(self, step: int, status: Status) -> None:
         self._open.pop(step, None)
