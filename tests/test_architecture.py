@@ -56,6 +56,8 @@ FLOORS = [
     ["directories"],
     ["opening", "documented", "mapping", "cells"],
     ["helper"],
+    ["workers.memory"],
+    ["workers.apart"],
     ["workers.emitter", "workers.packing", "workers.tally"],
     ["workers.worker"],
     ["workers.pool"],
