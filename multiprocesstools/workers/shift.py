@@ -129,6 +129,7 @@ class Shift:
         except Exception as error:
             self._fail(job, CannotBeSent("result", "?", f"{type(error).__name__}: {error}"), "")
         else:
+            self._give()  # so that its worker has something to do while others hear of this result
             self._desk.took_result(job, result, size)
             self._feed.settle()
 
