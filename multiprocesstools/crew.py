@@ -71,6 +71,10 @@ class Crew:
     def stop_requested(self) -> bool:
         return self.latest_member.requests.stop_requested
 
+    def ask_to_stop(self, asked: bool = True) -> None:
+        """Have this instance behave as if it, and it alone, was asked to stop; or not any more."""
+        self.latest_member.requests.stop_requested = asked
+
     @property
     def is_undisturbed(self) -> bool:
         """Has nobody asked for anything, neither through the run directory nor by a signal?"""

@@ -40,7 +40,7 @@ class Executors:
     def workers(self) -> int:
         """How many items it works on at a time: what it says itself, else the number of processors."""
         number = getattr(self._executor, "_max_workers", None)  # has no public name; loky and mpi4py have it, too
-        return number if isinstance(number, int) and number > 0 else _processors()
+        return number if isinstance(number, int) and number > 0 else processors()
 
     def submit(self, *arguments: Any) -> "Future[Any]":
         """Have a worker do `Call.work`. BrokenExecutor; ExecutorUnusable when it was shut down."""
@@ -98,6 +98,6 @@ class Executors:
             self._executor = None
 
 
-def _processors() -> int:
+def processors() -> int:
     """Those that this process may use, where the system says so."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -78,6 +78,21 @@ FLOORS = [
     ["tasks.serving"],
     ["tasks.places"],
     ["tasks.worker", "tasks.manager"],
+    ["workers.memory"],
+    ["workers.apart"],
+    ["workers.emitter", "workers.packing", "workers.tally"],
+    ["workers.worker"],
+    ["workers.pool"],
+    ["workers.feed", "workers.outbox"],
+    ["workers.desk"],
+    ["workers.shift"],
+    ["workers.engine"],
+    ["workers.hands"],
+    ["workers.shared_run"],
+    ["workers.controller", "workers.app", "workers.shared_arrays"],
+    ["workers.app_runner"],
+    ["workers.qt"],
+    ["compat.pydidas"],
     ["report.text", "report.doctor"],
     ["report.explanation", "report.steps"],
     ["cli.common"],
@@ -107,17 +122,17 @@ ONLY_HERE_STARTING = {"batch.command", "pacemaker", "steps.program"}
 ONLY_HERE_BATCH_SYSTEMS = {"member"}
 
 # What `from multiprocesstools import MultiProcessHelper` must not load, because not every loop needs it.
-HEAVY = ["click", "rich", "numpy", "pandas", "multiprocessing", "asyncio", "http", "email.message", "unittest"]
+HEAVY = [
+    *["click", "rich", "psygnal", "cloudpickle", "numpy", "pandas"],
+    *["multiprocessing", "asyncio", "http", "email.message", "unittest"],
+]
+HOUSES = ("__init__", "batch", "claims", "compat", "report", "steps", "tasks", "workers")
 
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-ROOMS = {
-    name: path
-    for name, path in MODULES.items()
-    if name not in ("__init__", "batch", "claims", "compat", "report", "steps", "tasks")
-}
+ROOMS = {name: path for name, path in MODULES.items() if name not in HOUSES}
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 
 

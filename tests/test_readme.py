@@ -63,6 +63,10 @@ def texts(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in sorted(folder.glob("[!.]*")) if path.is_file()}
 
 
+def texts_of_pickles(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob("*.pkl")]
+
+
 def test_every_block_runs(workplace: Path, said: str) -> None:
     standing = sum(README.count(f"\n```{language}\n") for language in ("python", "sh"))
     assert len(STORY) + len(RECIPES) == standing >= 21 and len(RECIPES) >= 8
@@ -101,6 +105,11 @@ class TestRecipes:
     @pytest.mark.parametrize("folder", ["converted", "downloads"])
     def test_files_of_another_program_and_of_a_server(self, workplace: Path, folder: str) -> None:
         assert texts(workplace / folder) == texts(workplace / "data") != {}
+
+    def test_a_pool_of_functions(self, workplace: Path, said: str) -> None:
+        assert "9 729\n1.0\n[]\n" in said
+        assert "10 100\n" in said
+        assert len(texts_of_pickles(workplace / "shared_squares" / "square")) == 20
 
     def test_children_of_multiprocessing(self, workplace: Path) -> None:
         assert texts(workplace / "children") == {f"{number}.txt": str(number**2) for number in range(20)}

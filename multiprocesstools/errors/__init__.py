@@ -15,8 +15,10 @@ from multiprocesstools.errors.misuse import (
     ItemGivenBack,
     ItemNotEntered,
     LoopEnded,
+    MainGuardMissing,
     NoSources,
     NotHeld,
+    WrongState,
     check_choice,
 )
 from multiprocesstools.errors.run import (
@@ -40,6 +42,7 @@ from multiprocesstools.errors.run import (
     UnsafeFilesystem,
 )
 from multiprocesstools.errors.work import (
+    CannotBeSent,
     CannotSave,
     FunctionFailed,
     FunctionWroteNothing,
@@ -53,8 +56,13 @@ from multiprocesstools.errors.work import (
     RemoteFailure,
     StopRequested,
     TaskFailed,
+    TasksBroken,
+    TaskTimeout,
     TooManyFailures,
+    UntrustedResult,
     WorkerDied,
+    WorkerKilled,
+    WorkersUnusable,
 )
 
 TYPE_CHECKING = False  # what type checkers take for true
@@ -83,6 +91,7 @@ __all__ = [
     "BadArgument",
     "BadName",
     "BadStep",
+    "CannotBeSent",
     "CannotRunHere",
     "CannotSave",
     "ChunksDiffer",
@@ -105,6 +114,7 @@ __all__ = [
     "ListChanged",
     "LockTimeout",
     "LoopEnded",
+    "MainGuardMissing",
     "MarkedFailed",
     "MisuseError",
     "MultiProcessError",
@@ -133,12 +143,18 @@ __all__ = [
     "StopRequested",
     "StoresDiffer",
     "TaskFailed",
+    "TaskTimeout",
+    "TasksBroken",
     "TooManyFailures",
     "UnknownItem",
     "UnknownStep",
     "UnsafeFilesystem",
+    "UntrustedResult",
     "WorkError",
     "WorkerDied",
+    "WorkerKilled",
+    "WorkersUnusable",
+    "WrongState",
     "check_choice",
 ]
 

@@ -155,3 +155,24 @@ class NotHeld(MisuseError, RuntimeError):
 
     def __str__(self) -> str:
         return f"this thread does not hold {self.name}, so it cannot release it"
+
+
+class WrongState(MisuseError, RuntimeError):
+    """A pool was asked for what it cannot do in the state that it is in."""
+
+    def __init__(self, call: str, state: str, advice: str) -> None:
+        super().__init__(call, state, advice)
+        self.call, self.state, self.advice = call, state, advice
+
+    def __str__(self) -> str:
+        return f"{self.call} is not possible, because the pool {self.state}: {self.advice}"
+
+
+class MainGuardMissing(MisuseError, RuntimeError):
+    """A worker, which imports the script anew, came to the line that starts the pool."""
+
+    def __str__(self) -> str:
+        return (
+            "the script starts its pool when it is imported, and so each worker would start workers: write "
+            '`if __name__ == "__main__":` above what it does, and indent that'
+        )

@@ -73,6 +73,90 @@ class WorkerDied(WorkError):
         return f"a worker of the executor was killed (out of memory?), perhaps by this item{others}"
 
 
+class WorkerKilled(WorkError):
+    """The worker that had a task ended without an answer. `code`: its exit code, or minus the signal that ended it."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+    def __str__(self) -> str:
+        if self.code >= 0:
+            return f"the task ended its worker, with exit code {self.code}"
+        import signal
+
+        name = signal.Signals(-self.code).name if -self.code in list(signal.Signals) else f"signal {-self.code}"
+        return f"the worker that had the task was killed by {name}" + " (out of memory?)" * (name == "SIGKILL")
+
+
+class TaskTimeout(WorkError, TimeoutError):
+    """A task took longer than it may; its worker was killed."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"the task was not done within {self.seconds:g} s, and was ended; give it more by timeout="
+
+
+class CannotBeSent(WorkError, TypeError):
+    """A task or a result that cannot be pickled."""
+
+    def __init__(self, what: str, kind: str, reason: str) -> None:
+        super().__init__(what, kind, reason)
+        self.what, self.kind, self.reason = what, kind, reason
+
+    def __str__(self) -> str:
+        return (
+            f"the {self.what}, of type {self.kind}, cannot be pickled ({self.reason}), and so cannot go from one "
+            "process to the other: give what it is made from, or a path"
+        )
+
+
+class UntrustedResult(WorkError):
+    """A file with a result that somebody else could have written."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} belongs to another user, or others may write it, and unpickling runs what it says: it was "
+            "not read. If you trust it, make it yours: cp it, and chmod go-w"
+        )
+
+
+class TasksBroken(WorkError):
+    """The iterable that gives the tasks raised, so that not all tasks are known. Its error is the cause."""
+
+    def __init__(self, drawn: int, error: str) -> None:
+        super().__init__(drawn, error)
+        self.drawn, self.error = drawn, error
+
+    def __str__(self) -> str:
+        return (
+            f"the iterable of tasks raised {self.error} after {self.drawn} tasks: these were done, and what would have "
+            "come after them is not known"
+        )
+
+
+class WorkersUnusable(WorkError):
+    """The workers of a pool end before they can take a task."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+    def __str__(self) -> str:
+        return (
+            f"the workers end before they can begin (exit code {self.code}); their error is above. Workers import the "
+            'script anew: what starts the pool must stand under `if __name__ == "__main__":`, and the rest of the '
+            'script must be importable. start_method="fork" does not import it'
+        )
+
+
 class PoolBroken(WorkError):
     """An executor is broken, and `map` cannot make another one."""
 
