@@ -6,8 +6,8 @@ It runs in a session of its own, so that Ctrl-C in the terminal is not for it, a
 
 Guarantee: after `reap` nothing of it is left: neither its group, nor, if it was killed or its pipes were still held,
 what has left the group with its environment. It is killed when this process ends, however that ends. Condition: Linux;
-a process that has left the session *and* changed its environment is on its own, and one whose program closes what it
-inherits (ssh does, see `command`) outlives this process if that is killed.
+a process that has left the session *and* changed its environment is on its own. One whose program closes what it
+inherits (ssh does, see `command`), or that a fork of this process knows, outlives this process if that is killed.
 """
 
 import os

@@ -57,11 +57,12 @@ def local_words(process: Process) -> tuple[str, ...]:
 
 
 def _behind(prefix: tuple[str, ...], words: tuple[str, ...]) -> tuple[str, ...]:
-    if os.path.basename(prefix[0]) != "ssh":
+    place = next((number for number, word in enumerate(prefix, 1) if os.path.basename(word) == "ssh"), None)
+    if place is None:
         return (*prefix, *words)
     given = " ".join(prefix).lower()
     options = [f"-o{name}={value}" for name, value in _SSH.items() if name.lower() not in given]
-    return (prefix[0], *options, *prefix[1:], shlex.join(words))
+    return (*prefix[:place], *options, *prefix[place:], shlex.join(words))
 
 
 @cache

@@ -6,6 +6,7 @@ Guarantee: a state is set under the lock, and told afterwards, in the order in w
 next process when the former one is over, its hook included.
 """
 
+import atexit
 import logging
 import threading
 import time
@@ -71,6 +72,9 @@ class Dispatch:
     def _finished(self) -> None:
         """All are over."""
 
+    def _close_at_exit(self) -> None:
+        """The interpreter ends."""
+
     # -- threads; call these with the lock held
 
     def _open(self) -> None:
@@ -82,6 +86,7 @@ class Dispatch:
             self._hooks = HookThread()
             pump = threading.Thread(target=self._pump.run, name="multiprocesstools-pump", daemon=True)
             self._threads += [pump, self._hooks.thread]
+            atexit.register(self._close_at_exit)
             pump.start()
 
     def _let_go(self) -> list[threading.Thread]:
@@ -90,6 +95,7 @@ class Dispatch:
             self._pump.stop()
             self._hooks.close()
             self._pump = self._hooks = None
+            atexit.unregister(self._close_at_exit)
         return self._threads
 
     # -- beginning; with the lock held
@@ -252,7 +258,6 @@ class Dispatch:
                 assert self._pump is not None
                 return self._pump.do(errand)
             ledger.exit_code, ledger.ended = outcome.code, time.monotonic()
-        errand.close_log()
         self._call(partial(self._use, errand, outcome))
 
     def _said(self, errand: Errand, part: bytes) -> bool:

@@ -11,7 +11,6 @@ import re
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import IO
 
 from multiprocesstools.errors import NotStarted, ProcessFailed
 from multiprocesstools.workers.child import Child
@@ -47,7 +46,6 @@ class Errand:
     reason: str = ""
     unheard: int = 0
     decode: Callable[[bytes], str] = field(default_factory=lambda: _Decoder("replace").decode)
-    log: IO[bytes] | None = None
     output: bytes = b""
 
     def keep_stderr(self, part: bytes, log_directory: str | None) -> None:
@@ -58,22 +56,16 @@ class Errand:
         if log_directory is not None:
             self._write_log(part, log_directory)
 
-    def close_log(self) -> None:
-        """Nothing more will come."""
-        if self.log is not None:
-            self.log.close()
-
     def _write_log(self, part: bytes, directory: str) -> None:
         ledger = self.process._ledger
         try:
-            if self.log is None:
+            if ledger.log is None:
                 os.makedirs(directory, exist_ok=True)
                 name = f"{ledger.number:04d}-{_NO_NAME.sub('_', self.process.name)[:80]}.log"
                 ledger.log = os.path.join(directory, name)
-                self.log = open(ledger.log, "ab")  # noqa: SIM115 - closed when the process has ended
-            self.log.write(part)
-            self.log.flush()
-        except (OSError, ValueError) as error:
+            with open(ledger.log, "ab") as file:  # opened anew, because a program that is kept may speak late
+                file.write(part)
+        except OSError as error:
             _log.warning("the stderr of %r is not written to its log: %s", self.process.name, error)
 
 

@@ -80,7 +80,8 @@ class Process:
         script at the same paths; what runs there ends when the process is cancelled.
     env: variables on top of those of this process. cwd: working directory. python: the interpreter for `.py`.
     keep_alive: the program calls `multiprocesstools.workers.script.run` and stays for the next process with the same
-        command, so that it starts only once. If it dies, the process in hand is tried again by a new one.
+        command, so that it starts only once. If it dies, the process in hand is tried again by a new one. A script that
+        does not call it, and waits for the end of its input, never answers: a `timeout` ends it.
     timeout: seconds that it may run; then it is ended, and Failed.
     max_attempts: so often a process is tried whose `keep_alive` program dies (3).
     """

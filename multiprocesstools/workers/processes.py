@@ -7,7 +7,6 @@ emptied, also for the `run` of an empty one; nothing that was started is left wh
 has ended, however that ended. Condition: hooks and slots return; see `child` for what can leave a program behind.
 """
 
-import atexit
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -108,7 +107,6 @@ class ProcessesLogic(Dispatch):
                 if self._share is not None:
                     self._is_sharing = True
                     self._threads.append(self._share.begin(list(self._pending)))
-                atexit.register(self._close_at_exit)
                 self._begin_what_may()
 
     def cancel(self, process: Process) -> None:
@@ -196,7 +194,6 @@ class ProcessesLogic(Dispatch):
             threads = self._let_go()
         for thread in threads:
             thread.join()
-        atexit.unregister(self._close_at_exit)
 
     def _close_at_exit(self) -> None:
         self.cancel_all()

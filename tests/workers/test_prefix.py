@@ -1,6 +1,7 @@
 """Processes behind a prefix. The ssh here is a stand-in: a shell, an empty environment, another session, and pipes
 that break when it is killed; what the real one does is tested in the lab of machines."""
 
+import shlex
 import sys
 import threading
 from pathlib import Path
@@ -50,7 +51,7 @@ def test_a_script_runs_on_the_far_side(tmp_path: Path, ssh: list[str], keep_aliv
     processes = [Process(script, {"x": x}, prefix=ssh, env=ENV, keep_alive=keep_alive) for x in range(3)]
     assert run_all(processes) == ["Completed"] * 3, processes[0].error
     assert [process.output for process in processes] == [{"x": 0}, {"x": 2}, {"x": 4}]
-    assert alive(str(script)) == []
+    wait_until(lambda: alive(str(script)) == [], "nothing is left")
 
 
 def test_words_and_variables_arrive_as_they_are(tmp_path: Path, ssh: list[str]) -> None:
@@ -94,3 +95,7 @@ def test_srun_gets_words_and_ssh_gets_options_that_are_not_given() -> None:
     words = command_of(Process("x", prefix=["ssh", "-oConnectTimeout=3", "node7"])).words
     assert [word for word in words if "ConnectTimeout" in word] == ["-oConnectTimeout=3"]
     assert "-oBatchMode=yes" in words and words[-2] == "node7"
+    words = command_of(Process("x y", prefix=["nice", "/usr/bin/ssh", "node7"])).words
+    place = words.index("nice")
+    assert words[place + 1 : place + 3] == ("/usr/bin/ssh", "-oConnectTimeout=15") and words[-2] == "node7"
+    assert shlex.split(words[-1])[1] == "-c" and "x y" in shlex.split(words[-1])[3]

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,7 @@ def test_raising_the_cap_starts_more_and_lowering_it_starts_none(tmp_path: Path)
         logic.cancel_all()
         assert logic.wait_for_finished(20)
         assert {process.state.value for process in logic.processes} == {"Cancelled"}
-    assert alive(str(script)) == []
+    wait_until(lambda: alive(str(script)) == [], "nothing is left")
 
 
 def test_cancelling_ends_what_the_script_has_started(tmp_path: Path) -> None:
@@ -187,7 +188,7 @@ def test_an_exception_in_the_with_block_cancels_all(tmp_path: Path) -> None:
         logic.run()
         raise ZeroDivisionError
     assert [process.state.value for process in processes] == ["Cancelled"] * 3
-    assert alive(str(script)) == []
+    wait_until(lambda: alive(str(script)) == [], "nothing is left")
 
 
 @pytest.mark.parametrize(
@@ -235,3 +236,67 @@ def test_a_process_belongs_to_one_queue_once() -> None:
     logic.add_process(process)
     with pytest.raises(BadArgument, match="make a new one"):
         logic.add_process(process)
+
+
+def test_waiting_takes_no_time_of_the_processor(tmp_path: Path) -> None:
+    script = write_script(tmp_path, "#!/bin/sh\nexec sleep 1\n")
+    process = Text(script)
+    with ProcessesLogic(1) as logic:
+        logic.add_process(process)
+        before = time.process_time()
+        logic.run()
+        assert logic.wait_for_finished(60)
+        used = time.process_time() - before
+    assert process.usage.elapsed_seconds >= 1
+    assert used < process.usage.elapsed_seconds / 4
+
+
+def test_waiting_in_the_callback_or_a_hook_is_an_error_and_no_hang(tmp_path: Path) -> None:
+    raised: list[Exception] = []
+
+    def wait() -> None:
+        try:
+            logic.wait_for_finished()
+        except WrongState as error:
+            raised.append(error)
+
+    with ProcessesLogic(1, wait) as logic:
+        logic.add_process(Text(write_script(tmp_path, CAT)))
+    assert len(raised) == 1 and "hook" in str(raised[0])
+
+
+def test_a_process_that_is_cancelled_while_its_input_is_prepared_never_starts(tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(Text):
+        def prepare_process_input(self) -> bytes:
+            begun.set()
+            assert go_on.wait(20)
+            return b""
+
+    process = Slow(write_script(tmp_path, f"#!/bin/sh\ntouch {tmp_path}/started\n"))
+    with ProcessesLogic(1) as logic:
+        logic.add_process(process)
+        logic.run()
+        assert begun.wait(20)
+        logic.cancel(process)
+        go_on.set()
+        assert logic.wait_for_finished(20)
+    assert process.state == "Cancelled"
+    assert not (tmp_path / "started").exists()
+
+
+def test_an_error_of_the_watching_thread_fails_what_it_had_and_hangs_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(pid: int) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("multiprocesstools.workers.pump.consumption_of", broken)
+    script = write_script(tmp_path, SLEEP)
+    with ProcessesLogic(1) as logic:
+        processes = [Text(script), Text(write_script(tmp_path, CAT, "cat"))]
+        logic.add_processes(processes)
+    assert [process.state.value for process in processes] == ["Failed", "Completed"]
+    assert str(processes[0].error) == "broken"
+    wait_until(lambda: alive(str(script)) == [], "nothing is left")

@@ -116,7 +116,7 @@ def test_cancelling_all_gives_the_items_back(tmp_path: Path) -> None:
         logic.cancel_all()
         assert logic.wait_for_finished(30)
     assert [process.state.value for process in processes] == ["Cancelled"] * 3
-    assert alive(str(script)) == []
+    wait_until(lambda: alive(str(script)) == [], "nothing is left")
     (folder / "go").touch()
     again = texts(script, folder, 3)
     with queue(folder, max_attempts=1) as logic:
