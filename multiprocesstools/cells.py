@@ -118,7 +118,7 @@ def _give_back(crew: Crew) -> None:
     if member.instance.pid == os.getpid():
         for claim in member.instance.hands.claims():
             if claim.thread == threading.get_ident() and not member.instance.hands.owes(claim.slot):
-                with crew.guard.critical():
+                with crew.guard.critical:
                     _drop(crew, claim)
                 crew.guard.leave()
         member.journal.flush()

@@ -40,7 +40,8 @@ _TICK_SECONDS = 0.1
 
 
 class Crew:
-    """One helper's part in a run. `cut_short`: the lists of which items were left for want of time, and why."""
+    """One helper's part in a run. `cut_short`: the lists of which items were left for want of time, and why.
+    `latest_member`: the membership as it is or was; `member` joins anew where that is needed."""
 
     def __init__(self, run: Run, name: str, rules: Rules, loggers: tuple[str, ...], voice: "Voice") -> None:
         self.run, self.name, self.rules = run, name, rules
@@ -50,14 +51,14 @@ class Crew:
         self._closed = False
         self.cut_short: dict[str, str] = {}
         self.guard = Guard(self)
-        self._member = Member(run, name, rules, loggers, voice.say)
+        self.latest_member = Member(run, name, rules, loggers, voice.say)
         _close_at_the_end_of_a_worker(self)
 
     def member(self) -> Member:
         """The current membership. HelperClosed after `close`."""
         if self._closed:
             raise HelperClosed(self.name)
-        current = self._member
+        current = self.latest_member
         if current.instance.pid == own_pid() and not current.instance.expelled:
             return current
         return self._join_anew()
@@ -67,50 +68,45 @@ class Crew:
         return self._closed
 
     @property
-    def latest_member(self) -> Member:
-        """The membership as it is or was, without joining."""
-        return self._member
-
-    @property
     def stop_requested(self) -> bool:
-        return self._member.requests.stop_requested
+        return self.latest_member.requests.stop_requested
 
     def ask_to_stop(self, asked: bool = True) -> None:
         """Have this instance behave as if it, and it alone, was asked to stop; or not any more."""
-        self._member.requests.stop_requested = asked
+        self.latest_member.requests.stop_requested = asked
 
     @property
     def is_undisturbed(self) -> bool:
         """Has nobody asked for anything, neither through the run directory nor by a signal?"""
-        requests = self._member.requests
+        requests = self.latest_member.requests
         return not (requests.stop_requested or requests.paused) and self.guard.signalled is None
 
     @property
     def paused(self) -> bool:
         """Is this instance to begin nothing new, for as long as it is not asked to stop?"""
-        return self._member.requests.paused and not self._member.requests.stop_requested
+        return self.latest_member.requests.paused and not self.latest_member.requests.stop_requested
 
     def wait_out_pause(self) -> None:
         """While the run is paused: wait until it goes on, or until this instance is asked to stop or gets a signal.
 
-        Not inside `guard.critical()`, where signals would wait too. HelperClosed.
+        Not inside `guard.critical`, where signals would wait too. HelperClosed.
         """
-        while self.member() is self._member and self.paused and self.guard.signalled is None:
+        while self.member() is self.latest_member and self.paused and self.guard.signalled is None:
             self.run.clock.sleep(_TICK_SECONDS)
 
     def take(
         self, slot: Slot, files: Files | None = None, *, look: bool = True, how: How = How.STAGED
     ) -> Claim | Refusal:
         """`claims.take` by the current membership, joining anew when it was expelled. Call it with signals waiting."""
-        return self._try(claims.take_as, slot, (files, look, how))
+        return self._try(claims.attempt, slot, (files, look, how))
 
     def take_chunk(self, chunk: Slot) -> Claim | Refusal:
         """The same for a chunk."""
-        return self._try(chunks.take_chunk, chunk, None)
+        return self._try(chunks.bind, chunk, None)
 
     def take_item(self, chunk: Claim, slot: Slot) -> Claim | Refusal:
         """The same for an item of a chunk that is held."""
-        return self._try(chunks.take_item, slot, chunk)
+        return self._try(chunks.begin, slot, chunk)
 
     def take_single(self, slot: Slot, *, how: How = How.STAGED) -> Claim | Refusal:
         """`take` for an item that may belong to a chunk: one that nobody has yet is let go of, item by item."""
@@ -125,15 +121,15 @@ class Crew:
 
     def leave_chunk(self, chunk: Claim, *, done: bool) -> None:
         """Let go of a chunk, if it is still in hand."""
-        if self._member.instance.pid == own_pid():
-            with self.guard.critical():
-                chunks.leave_chunk(self._member.instance, chunk, done=done)
+        if self.latest_member.instance.pid == own_pid():
+            with self.guard.critical:
+                chunks.leave_chunk(self.latest_member.instance, chunk, done=done)
 
     def _try(self, take: Callable[[Instance, Slot, Any], Claim | Refusal], slot: Slot, how: Any) -> Claim | Refusal:
         for _ in range(_MOST_REJOINS):
             member, taken = self.member(), None
             try:
-                taken = take(member.instance, slot, how)
+                taken = claims.entered(member.instance, slot, take, how)
                 return self._note_taken(member, taken) if isinstance(taken, Claim) else taken
             except Expelled:
                 continue
@@ -174,8 +170,8 @@ class Crew:
 
     def interrupted(self, number: int) -> None:
         """Note the signal in the journal."""
-        if self._member.instance.pid == own_pid():
-            self._member.journal.add("interrupted", signal=signal.Signals(number).name)
+        if self.latest_member.instance.pid == own_pid():
+            self.latest_member.journal.add("interrupted", signal=signal.Signals(number).name)
 
     def give_up_all(self, *, in_place: bool = True) -> None:
         """Declare what is held dropped, at once; the work on it may still go on.
@@ -183,7 +179,7 @@ class Crew:
         What is being written in place cannot be dropped while the work goes on, because nobody could tell then whether
         the final is complete: `in_place=False` leaves it alone, and so is always what other threads write.
         """
-        member = self._member
+        member = self.latest_member
         if member.instance.pid != own_pid():
             return
         for claim in _in_work(member):
@@ -204,26 +200,26 @@ class Crew:
 
     def close(self) -> None:
         """End the membership. What a forked child inherited is only let go."""
-        if self._member.instance.pid != own_pid():
+        if self.latest_member.instance.pid != own_pid():
             self._closed = True  # without the lock, which a thread of the parent may have held at the fork
-            self._member.forsake()
+            self.latest_member.forsake()
             return
         with self._lock:
             if self._closed:
                 return
             self._closed = True
-        with self.guard.critical():
+        with self.guard.critical:
             try:
                 self.give_up_all()
-                for claim in _in_work(self._member):
+                for claim in _in_work(self.latest_member):
                     if not _is_written_elsewhere(claim):
                         self._let_go(claim)
             finally:
-                self._member.leave()
+                self.latest_member.leave()
 
     def _let_go(self, claim: Claim) -> None:
         """Nobody will settle this attempt: remove what it has written."""
-        instance = self._member.instance
+        instance = self.latest_member.instance
         for path in claim.private:
             discard(instance, path)
         instance.hands.leave(claim.slot)
@@ -241,17 +237,17 @@ class Crew:
             self._lock, self._pid = threading.RLock(), own_pid()
             self.guard = Guard(self)
         with self._lock:
-            old = self._member
+            old = self.latest_member
             if old.instance.pid == own_pid() and not old.instance.expelled:
                 return old
             old.leave() if old.instance.pid == own_pid() else old.forsake()
             try:
-                self._member = Member(self.run, self.name, self.rules, self._loggers, self.say)
+                self.latest_member = Member(self.run, self.name, self.rules, self._loggers, self.say)
             except FileNotFoundError as error:
                 raise RunDirectoryUnusable(self.run.directory, "it is not there any more") from error
-            self._member.succeed(old)
+            self.latest_member.succeed(old)
             _close_at_the_end_of_a_worker(self)
-            return self._member
+            return self.latest_member
 
 
 def _close_at_the_end_of_a_worker(crew: Crew) -> None:

@@ -147,7 +147,7 @@ class Flight:
         raise PoolBroken(0)
 
     def _try_to_submit(self, item: Item) -> None:
-        with self._crew.guard.critical():  # a worker must not begin with what nobody will ever settle
+        with self._crew.guard.critical:  # a worker must not begin with what nobody will ever settle
             future = self._executors.submit(item.source, item.paths, item.final.name)
             self._sent[item.position] = _Sent(item, future)
         future.add_done_callback(partial(_arrive, self._arrivals, item.position))

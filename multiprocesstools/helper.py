@@ -191,7 +191,7 @@ class MultiProcessHelper(DocumentedStyle, TakingTurns):
         item, delivered = None, False
         try:
             self._crew.wait_out_pause()
-            with self._crew.guard.critical():
+            with self._crew.guard.critical:
                 taken = self._crew.take_single(slot)
                 if not isinstance(taken, Refusal):
                     item = self._item(taken, final)
@@ -236,6 +236,11 @@ class MultiProcessHelper(DocumentedStyle, TakingTurns):
     def stop_requested(self) -> bool:
         """Has somebody said `multiprocesstools stop`, or was this process told to end by a signal?"""
         return self._crew.stop_requested or self._crew.guard.signalled is not None
+
+    @property
+    def paused(self) -> bool:
+        """Has somebody said `multiprocesstools pause`, so that nothing new is to be begun?"""
+        return self._crew.paused
 
     @property
     def failures(self) -> "list[Failure]":

@@ -107,7 +107,7 @@ class Holds:
 
     def _try(self, place: Place) -> Busy | None:
         """One try. None: it is held now."""
-        with self._crew.guard.critical():
+        with self._crew.guard.critical:
             member = self._crew.member()
             with self._mutex:
                 purse = self._purse_of(member)
@@ -159,7 +159,7 @@ class Holds:
         """Give back what the calling thread holds. False: nothing; a forked child holds nothing of its parent's."""
         if self.find(place) is None:
             return False
-        with self._crew.guard.critical():
+        with self._crew.guard.critical:
             self._give_back(self._holds.pop((place.directory, threading.current_thread())))
         self._crew.guard.leave()
         return True

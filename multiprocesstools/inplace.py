@@ -55,7 +55,7 @@ class InPlace:
         begun = False
         try:
             self._crew.wait_out_pause()
-            with self._crew.guard.critical():
+            with self._crew.guard.critical:
                 begun = self._begin(slot, placeholder)
         except BaseException:
             self._forget_given_up()
@@ -76,7 +76,7 @@ class InPlace:
             )
         failed = (error := sys.exception()) is not None and error is not work.handled
         try:
-            with self._crew.guard.critical():
+            with self._crew.guard.critical:
                 del self._open[placeholder]
                 self._ended.add(placeholder)
                 self._end(work, failed)
@@ -99,7 +99,7 @@ class InPlace:
             if (work.member.instance.pid, work.claim.thread) == mine:
                 announced = work.claim.given_up
                 try:
-                    with self._crew.guard.critical():
+                    with self._crew.guard.critical:
                         del self._open[placeholder]
                         self._undo(work)
                     if not announced:

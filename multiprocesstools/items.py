@@ -137,7 +137,7 @@ class Item:
         if self._instance.pid != own_pid() or (self.fate is not None and self.fate is not Fate.UNDECIDED):
             return False  # a forked child never settles what its parent holds
         try:
-            with self._crew.guard.critical():
+            with self._crew.guard.critical:
                 return self._settle(error)
         finally:
             if self.fate is None:  # a second signal came in between
@@ -158,7 +158,7 @@ class Item:
     def give_back(self) -> None:
         """Drop the item, if it is still in hand."""
         if self.fate in (None, Fate.UNDECIDED) and self._instance.pid == own_pid():
-            with self._crew.guard.critical():
+            with self._crew.guard.critical:
                 self._end(Fate.DROPPED, Outcome.DROPPED)
 
     # -- the end
@@ -171,7 +171,7 @@ class Item:
         if interrupted or isinstance(error, StopRequested) or not isinstance(error, Exception | SystemExit):
             self._end(Fate.DROPPED, Outcome.DROPPED)
         else:
-            self._fail(error, Outcome.FAILED)
+            self._fail(error, Outcome.FATAL if self._terms.fatal else Outcome.FAILED)
         return isinstance(error, Exception) and not interrupted and self._terms.on_error == "continue"
 
     def _settle_mark(self, fate: Fate, reason: str, retry: bool) -> bool:

@@ -82,9 +82,8 @@ class Journal:
 
     def _see_to_it(self, now: float) -> None:
         """Write now, or have it written in a moment."""
-        if now - self._written >= FLUSH_SECONDS:
-            self.flush()
-        elif not self._has_called:
+        due = now - self._written >= FLUSH_SECONDS
+        if not (due and self.flush_if_due()) and not self._has_called:
             self._call()
 
     def _call(self) -> None:
@@ -141,11 +140,12 @@ class Journal:
                     return  # a full disk stops the journal and never the work
 
     def flush_if_due(self) -> bool:
-        """Write what was gathered, unless the last write was a moment ago."""
-        if self.due_in_seconds() > 0:
-            return False
-        self.flush()
-        return True
+        """Write what was gathered, unless the last write was a moment ago, perhaps that of another thread."""
+        with self._lock:
+            if self.due_in_seconds() > 0:
+                return False
+            self.flush()
+            return True
 
     def due_in_seconds(self) -> float:
         """How long the next write should wait."""

@@ -118,7 +118,7 @@ class Loop:
     def _through_chunk(self, position: int, slot: Slot) -> Generator[Item, None, bool]:
         """All open items of a chunk, one after the other; whether it was won."""
         span = self._chunks.span(position)
-        with self._crew.guard.critical():
+        with self._crew.guard.critical:
             chunk = self._chunks.take(slot, span)
         if chunk is None:
             return False
@@ -222,9 +222,9 @@ class Loop:
         self, index: int, slot: Slot, files: Files | None, *, look: bool = True, chunk: Claim | None = None
     ) -> Generator[Item, None, bool]:
         """Try to win an item and offer it; whether it was won. However the offer ends, the item is settled then."""
-        item, going_on = None, False
+        item, work, going_on = None, self._work, False
         try:
-            with self._crew.guard.critical():
+            with self._crew.guard.critical:
                 if chunk is not None:
                     taken = self._crew.take_item(chunk, slot)
                 else:
@@ -233,7 +233,9 @@ class Loop:
                 if isinstance(taken, Refusal):
                     self._board.note_refusal(index, taken)
                     return False
-                item = self._item(index, taken)
+                number = work.indices[index]
+                others = work.others[number] if work.others else ()
+                item = Item(self._terms, taken, work.sources[number], number, index, others=others)
             yield item
             going_on = True
         finally:
@@ -245,11 +247,6 @@ class Loop:
         else:
             self._conclude(item, fresh=fresh)
         return True
-
-    def _item(self, index: int, claim: Claim) -> Item:
-        work, number = self._work, self._work.indices[index]
-        others = work.others[number] if work.others else ()
-        return Item(self._terms, claim, work.sources[number], number, index, others=others)
 
     def _conclude(self, item: Item, *, fresh: bool, counts: bool = True) -> None:
         """The loop asks for the next item: what became of this one?"""

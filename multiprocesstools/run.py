@@ -175,13 +175,14 @@ class Run:
 
     def create(self, path: str, data: bytes, *, exclusive: bool = True) -> bool:
         """Create a file of the run, whole. False: it exists. See `whole` for what `exclusive` means without links."""
-        return create_whole(self.disk, path, data, self._private, exclusive=exclusive)
+        return create_whole(self.disk, path, data, self.private, exclusive=exclusive)
 
     def replace(self, path: str, data: bytes) -> None:
         """Create a file of the run, or replace it, whole."""
-        replace_whole(self.disk, path, data, self._private)
+        replace_whole(self.disk, path, data, self.private)
 
-    def _private(self) -> str:
+    def private(self) -> str:
+        """The name of a file of this process that is about to become another one by a link."""
         return f"{self.home}/.mpt-{process_token(new_id())}-e0.ended"
 
 

@@ -14,6 +14,7 @@ import signal
 import threading
 import weakref
 from collections.abc import Callable
+from threading import get_ident
 from types import FrameType
 from typing import Any, Protocol
 
@@ -36,7 +37,8 @@ class Holder(Protocol):
 
 
 class Guard:
-    """The signal handlers of one helper."""
+    """The signal handlers of one helper. `with guard.critical:` lets signals wait while claims change; in other threads
+    than the main one no signal ever comes."""
 
     def __init__(self, holder: Holder) -> None:
         self._holder = holder
@@ -44,7 +46,7 @@ class Guard:
         self._entered = 0
         self._masks: dict[int, set[Any]] = {}
         self._attends_forks = False
-        self._section = _Section(self._act_on_pending)
+        self.critical = _Section(self._act_on_pending)
         self.signalled: int | None = None
 
     def enter(self) -> None:
@@ -67,10 +69,6 @@ class Guard:
         if self._entered == 0 and self._installed is not None:
             self._installed.remove()
             self._installed = None
-
-    def critical(self) -> "_Section":
-        """Let signals wait while claims change. In other threads than the main one no signal ever comes."""
-        return self._section
 
     # -- forks
 
@@ -103,7 +101,7 @@ class Guard:
         if self._installed is not None:
             self._installed.remove()
         self._installed, self._entered = None, 0
-        self._section.begin_anew()
+        self.critical.begin_anew()
         self._after_fork()
 
     # -- signals
@@ -111,26 +109,26 @@ class Guard:
     def _handle(self, handlers: "_Handlers", number: int, frame: FrameType | None) -> None:
         if threading.get_ident() in self._masks:  # an exception would be lost where the interpreter forks
             threading.Timer(_SOON_SECONDS, os.kill, (os.getpid(), number)).start()
-        elif self._section.depth and self._section.pending is None:
-            self._section.pending = (handlers, number, frame)
+        elif self.critical.depth and self.critical.pending is None:
+            self.critical.pending = (handlers, number, frame)
         else:
             self._act(handlers, number, frame)
 
     def _act(self, handlers: "_Handlers", number: int, frame: FrameType | None) -> None:
         """Give up, then pass the signal on, whatever the giving up has met; another one waits for that."""
         self.signalled = number
-        self._section.depth += 1
+        self.critical.depth += 1
         try:
             self._give_up(number, handlers.last(number))
         finally:
-            self._section.depth -= 1
+            self.critical.depth -= 1
             try:
                 self._pass_on(handlers, number, frame)
             finally:
                 self._act_on_pending()
 
     def _act_on_pending(self) -> None:
-        section = self._section
+        section = self.critical
         if section.depth == 0 and section.pending is not None:
             pending, section.pending = section.pending, None
             self._act(*pending)
@@ -165,11 +163,11 @@ class _Section:
         self.pending: tuple[_Handlers, int, FrameType | None] | None = None
 
     def __enter__(self) -> None:
-        if threading.get_ident() == self._main_thread:
+        if get_ident() == self._main_thread:
             self.depth += 1
 
     def __exit__(self, *error: object) -> None:
-        if self.depth and threading.get_ident() == self._main_thread:  # a child forked inside begins at 0 anew
+        if self.depth and get_ident() == self._main_thread:  # a child forked inside begins at 0 anew
             self.depth -= 1
             if self.pending is not None:
                 self._act_on_pending()

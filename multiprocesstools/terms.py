@@ -14,10 +14,11 @@ Settled = Callable[[Any, Fate, BaseException | None], None]
 @dataclass(frozen=True)
 class Terms:
     """`on_error`: "continue" or "raise". `defer`: the loop decides about a block that wrote nothing. `results`: the
-    package writes the outputs."""
+    package writes the outputs. `fatal`: an item whose block raises is set aside at once."""
 
     crew: Crew
     on_error: str = "continue"
     defer: bool = False
     results: bool = False
     settled: Settled | None = None
+    fatal: bool = False

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "multiprocesstools"
 # From the ground up. A module imports only from floors below its own, or from its own floor's earlier rooms.
 FLOORS = [
     ["errors.base"],
-    ["errors.misuse", "errors.run", "errors.work", "errors.script"],
+    ["errors.misuse", "errors.run", "errors.work", "errors.script", "errors.steps"],
     ["errors", "clock", "text", "digest", "notebook"],
     ["table"],
     ["statuses"],
@@ -56,6 +56,30 @@ FLOORS = [
     ["directories"],
     ["opening", "documented", "mapping", "cells"],
     ["helper"],
+    ["steps.step", "steps.devices", "steps.params", "steps.ranks", "steps.functions", "steps.program", "steps.gpus"],
+    ["steps.plan", "steps.keys", "steps.frontier", "steps.work"],
+    ["steps.book"],
+    ["steps.ledger"],
+    ["steps.place"],
+    ["steps.overview", "steps.session", "steps.outlook", "steps.trust"],
+    ["steps.conductor"],
+    ["steps.scribe"],
+    ["steps.runner", "steps.inserting"],
+    ["steps.protocol"],
+    ["compat.scipion", "report.graph"],
+    ["tasks.grid", "tasks.partitions", "tasks.wire", "tasks.leases", "tasks.token"],
+    ["tasks.store"],
+    ["tasks.description", "tasks.parcel"],
+    ["tasks.shelf", "tasks.saved", "tasks.named"],
+    ["tasks.source", "tasks.feeder", "tasks.again", "tasks.state", "tasks.resume"],
+    ["tasks.files", "tasks.calls", "tasks.desk"],
+    ["tasks.remote", "tasks.service"],
+    ["tasks.listener"],
+    ["tasks.serving"],
+    ["tasks.places"],
+    ["tasks.worker", "tasks.manager"],
+    ["workers.memory"],
+    ["workers.apart"],
     ["workers.emitter", "workers.packing", "workers.tally", "workers.trusted"],
     ["workers.worker"],
     ["workers.pool"],
@@ -84,7 +108,7 @@ FLOORS = [
     ["workers.process_widget"],
     ["compat.pydidas", "compat.slicer"],
     ["report.text", "report.doctor"],
-    ["report.explanation"],
+    ["report.explanation", "report.steps"],
     ["cli.common"],
     [
         "cli.status",
@@ -98,6 +122,11 @@ FLOORS = [
         "cli.doctor",
         "cli.process",
     ],
+    ["cli.steps.graph"],
+    ["cli.steps"],
+    ["cli.tasks.common"],
+    ["cli.tasks.status", "cli.tasks.collect", "cli.tasks.work", "cli.tasks.serve"],
+    ["cli.tasks"],
     ["cli"],
     ["__main__"],
 ]
@@ -108,7 +137,7 @@ ONLY_HERE_PRINTING = {name for floor in FLOORS for name in floor if name.startsw
     "workers.far",
 }
 ONLY_HERE_PROBING = {"claims.identity", "signals", "pacemaker"}
-ONLY_HERE_STARTING = {"batch.command", "pacemaker", "workers.far"}
+ONLY_HERE_STARTING = {"batch.command", "pacemaker", "steps.program", "workers.far"}
 ONLY_HERE_BATCH_SYSTEMS = {"member"}
 
 # What `from multiprocesstools import MultiProcessHelper` must not load, because not every loop needs it.
@@ -116,7 +145,7 @@ HEAVY = [
     *["click", "rich", "psygnal", "cloudpickle", "numpy", "pandas"],
     *["multiprocessing", "asyncio", "http", "email.message", "unittest"],
 ]
-HOUSES = ("__init__", "batch", "claims", "compat", "report", "workers")
+HOUSES = ("__init__", "batch", "claims", "compat", "report", "steps", "tasks", "workers")
 
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
@@ -195,7 +224,7 @@ def test_only_identity_probes_processes(name: str) -> None:
     assert "os.kill" not in calls or name in ONLY_HERE_PROBING
 
 
-def test_programs_are_started_in_three_rooms() -> None:
+def test_programs_are_started_in_few_rooms() -> None:
     starting = {"subprocess.Popen", "subprocess.run", "subprocess.call", "subprocess.check_output", "os.system"}
     assert {name for name, tree in trees().items() if calls_of(tree) & starting} == ONLY_HERE_STARTING
 

@@ -24,6 +24,7 @@ from tests.tools import CHECKOUT
 
 CHANGES_LOOKS_OPENS_SYNCS = {
     "floor": (5, 1, 0, 0),
+    "floor-look": (5, 2, 0, 0),
     "floor-sync": (5, 1, 1, 1),
     "result": (3, 1, 0, 0),
     "result-sync": (3, 1, 0, 1),

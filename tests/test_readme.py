@@ -24,6 +24,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the data that the README speaks of, and the script that it tells to save."""
     place = fill(tmp_path_factory.mktemp("readme"))
     (place / "analysis.py").write_text(SCRIPT)
+    (place / "scores.py").write_text(block("class Scores"))
     return place
 
 
@@ -74,6 +75,8 @@ def test_every_block_runs(workplace: Path, said: str) -> None:
     assert "['threshold']: 0.5 -> 0.7" in said and "cells_2" in said
     assert "0.txt: free, attempt 3" in said or "0.txt: failed" in said
     assert "5 items: 5 done\nthis call did 5 in " in said
+    assert "90 Jobs are still waiting for execution\n0 Jobs are being processed\n10 Jobs are done\n" in said
+    assert said.count("100 Jobs are done\n") == 3
     assert (workplace / "counted" / "img3.csv").read_text().splitlines() == ["file,words", "img3.txt,3"]
     assert (workplace / "output" / "total.csv").read_text() == "0\n1\n2\n3\n4\n"
     assert (workplace / "out" / "my_analysis_results" / "one_analyzed.csv").read_text() == "result"

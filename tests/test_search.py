@@ -53,9 +53,7 @@ def test_merging_histories_that_agree_changes_nothing_that_is_found(monkeypatch:
 
 
 def test_a_broken_promise_comes_with_its_shortest_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "multiprocesstools.claims.publish.clear", lambda me, slot, attempt, **rest: me.disk.unlink(slot.final)
-    )
+    monkeypatch.setattr("multiprocesstools.claims.publish._settle", lambda me, claim: me.disk.unlink(claim.final))
     result = Search(Setting("broken", FAILING, BLIND)).run()
     broken = {one.promise: one.trace for one in result.broken}
     assert broken["replaced: a final was removed"][-1].endswith("unlink a -> None")

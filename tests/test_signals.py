@@ -696,7 +696,7 @@ class TestBetweenClaimAndWork:
 
         monkeypatch.setattr(owner, name, interrupting)
 
-    TAKEN, MADE = "multiprocesstools.crew:claims:take_as", "multiprocesstools.items:Item:__init__"
+    TAKEN, MADE = "multiprocesstools.crew:claims:entered", "multiprocesstools.items:Item:__init__"
 
     @pytest.mark.parametrize(
         ("style", "target"),

@@ -21,22 +21,24 @@ from multiprocesstools.claims.slots import Slot
 from multiprocesstools.claims.survey import Finding, State
 
 
-def take_chunk(me: Instance, chunk: Slot, how: None = None) -> Claim | Refusal:
+def take_chunk(me: Instance, chunk: Slot) -> Claim | Refusal:
     """Try to win the first attempt at all items of a chunk. A refusal: somebody has it, or had it."""
-    return entered(me, chunk, _bind, None)
+    return entered(me, chunk, bind, None)
 
 
-def _bind(me: Instance, chunk: Slot, how: None) -> Claim | Refusal:
+def bind(me: Instance, chunk: Slot, how: None = None) -> Claim | Refusal:
+    """The same once the chunk is `entered`."""
     claim = Claim(chunk, 1, me.clock, is_chunk=True)
     return me.hands.hold(claim) if create_claim(me, claim) else Refusal(Finding(State.RUNNING, 1))
 
 
 def take_item(me: Instance, slot: Slot, chunk: Claim) -> Claim | Refusal:
     """Begin with an item of a chunk that is held. A refusal: it is done, or the chunk is not ours any more."""
-    return entered(me, slot, _begin, chunk)
+    return entered(me, slot, begin, chunk)
 
 
-def _begin(me: Instance, slot: Slot, chunk: Claim) -> Claim | Refusal:
+def begin(me: Instance, slot: Slot, chunk: Claim) -> Claim | Refusal:
+    """The same once the item is `entered`."""
     if chunk.lost or chunk.given_up or not me.hands.works_on(chunk.slot, 1):
         return Refusal(Finding(State.RUNNING, 1))
     return under_claim(me, Claim(slot, 1, me.clock, within=chunk))

@@ -58,12 +58,7 @@ def take(
     write. RunDirectoryUnusable when the directory of the final is gone; FinalOfAnotherKind when the final is a device,
     pipe or socket.
     """
-    return take_as(me, slot, (files, look, how))
-
-
-def take_as(me: Instance, slot: Slot, asked: Asked) -> Claim | Refusal:
-    """The same in one argument."""
-    return entered(me, slot, _take, asked)
+    return entered(me, slot, attempt, (files, look, how))
 
 
 def entered(
@@ -84,14 +79,15 @@ def entered(
             me.hands.leave(slot)
 
 
-def _take(me: Instance, slot: Slot, asked: Asked) -> Claim | Refusal:
+def attempt(me: Instance, slot: Slot, asked: Asked) -> Claim | Refusal:
+    """What `take` does once the item is `entered`; its arguments are one, because every item passes here."""
     files, look, how = asked
     if files is None and (slot.chunk or me.hands.has_tried(slot)):
         files = me.look(slot)  # it has looked at the final then, and its client may remember that
     if files is None and not look:
         claim = Claim(slot, 1, me.clock)
         return under_claim(me, claim, how) if create_claim(me, claim, how) else _TAKEN
-    attempt, doubts = 1, 0
+    number, doubts = 1, 0
     for turn in range(_MOST_TURNS):
         if files is not None:
             answer = _next_attempt(me, slot, files)
@@ -102,16 +98,16 @@ def _take(me: Instance, slot: Slot, asked: Asked) -> Claim | Refusal:
                 me.clock.sleep(_PAUSE_SECONDS * turn)
                 files = _look_anew(me, slot, doubts)
                 continue
-            attempt = answer
-        claim = Claim(slot, attempt, me.clock)
+            number = answer
+        claim = Claim(slot, number, me.clock)
         if create_claim(me, claim, how):
             return under_claim(me, claim, how, signed=files is not None and files.sign)
         if not look:
-            return Refusal(Finding(State.RUNNING, attempt))
+            return Refusal(Finding(State.RUNNING, number))
         me.clock.sleep(_PAUSE_SECONDS * turn)
         files = _look_anew(me, slot, doubts)
-        doubts = 0 if attempt in files.claims else doubts + 1
-    return Refusal(Finding(State.RUNNING, attempt))  # names that are never the same twice: come back later
+        doubts = 0 if number in files.claims else doubts + 1
+    return Refusal(Finding(State.RUNNING, number))  # names that are never the same twice: come back later
 
 
 def _look_anew(me: Instance, slot: Slot, doubts: int) -> Files:

@@ -7,8 +7,7 @@ last component. Condition: the filesystem creates and links exclusively (`probe`
 
 import errno
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from multiprocesstools.claims.held import Held
 
@@ -33,8 +32,7 @@ Kind = Literal["file", "directory", "link", "other"]
 READ_LIMIT_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What lstat says of a name."""
 
     device: int

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from threading import get_ident
 
 from multiprocesstools.claims.disk import Disk, Draft
 from multiprocesstools.claims.ended import Ended
@@ -53,7 +54,7 @@ class Claim:
         self.slot, self.attempt, self.within, self.is_chunk = slot, attempt, within, is_chunk
         self.path, self.final = slot.claim(attempt), slot.final
         self.started, self.began = clock.wall(), clock.elapsed()
-        self.thread = threading.get_ident()
+        self.thread = get_ident()
 
     def close(self) -> None:
         """Write no more into the claim."""
@@ -80,9 +81,8 @@ class Hands:
             return True
 
     def hold(self, claim: Claim) -> Claim:
-        """The reserved item was won."""
-        with self._lock:
-            self._entered[claim.slot] = claim
+        """The reserved item was won. The table keeps its size, which does not disturb who goes through it meanwhile."""
+        self._entered[claim.slot] = claim
         return claim
 
     def leave(self, slot: Slot) -> None:

@@ -142,15 +142,16 @@ class Instance:
 
     def ensure_fresh(self) -> None:
         """Before anything new: an overdue instance beats first and looks at what it holds. OSError if it cannot."""
-        if self.notice_silence():
+        if self.beats.overdue:
             self._beat_again()
         if self._must_look:
             self.look_at_hands(self.disk)
 
     def _beat_again(self) -> None:
+        self._warn_of_loss()
         end = self.clock.elapsed() + self.rules.patience_seconds
-        while not (self.beat() and not self.overdue()) and not self.expelled:
-            if self.clock.elapsed() >= end:
+        while not ((arrived := self.beat()) and not self.overdue()) and not self.expelled:
+            if not arrived and self.clock.elapsed() >= end:  # one that hung until now says that the server is back
                 silent = self.clock.elapsed() - self.beats.latest
                 raise OSError(errno.ETIMEDOUT, f"no beat could be written for {silent:.0f} s", self.path)
             self.clock.sleep(min(1.0, self.rules.beat_seconds))
@@ -162,10 +163,8 @@ class Instance:
                 continue
             if claim.is_chunk:
                 claim.lost = True
-                continue
-            taken_over = was_taken_over(self.look(claim.slot, disk), claim.attempt)
-            if taken_over and not claim.publishing:  # asked after the look: the final that it saw may be our own
-                self._lose(claim)
+            elif was_taken_over(self.look(claim.slot, disk), claim.attempt) and not claim.publishing:
+                self._lose(claim)  # publishing, asked after the look: the final that it saw may be our own
         self._must_look = False
 
     # -- what claims are made of

@@ -91,9 +91,13 @@ def _is_published(me: Instance, final: str) -> bool:
 
 
 def _settle(me: Instance, claim: Claim) -> None:
-    """The item is done: clear up and let it go."""
-    clear(me, claim.slot, claim.attempt, declared_over=claim.given_up or claim.lost)
-    me.hands.finish(claim.slot)
+    """The item is done: clear up and let it go. Of most there is nothing but the one claim."""
+    slot, declared_over = claim.slot, claim.given_up or claim.lost
+    if claim.attempt > 1 or declared_over or slot.chunk:
+        clear(me, slot, claim.attempt, declared_over=declared_over)
+    else:
+        _remove_name(me, claim.path)
+    me.hands.finish(slot)
 
 
 def _publish_one(me: Instance, staging: str, final: str) -> Published:

@@ -17,8 +17,16 @@ from multiprocesstools.cli.process import process
 from multiprocesstools.cli.resume import resume
 from multiprocesstools.cli.retry import retry
 from multiprocesstools.cli.status import status
+from multiprocesstools.cli.steps import steps
 from multiprocesstools.cli.stop import stop
-from multiprocesstools.errors import MisuseError, MultiProcessError, RunDirectoryUnusable, UnsafeFilesystem
+from multiprocesstools.cli.tasks import tasks
+from multiprocesstools.errors import (
+    MisuseError,
+    MultiProcessError,
+    RunDirectoryUnusable,
+    ServerUnreachable,
+    UnsafeFilesystem,
+)
 from multiprocesstools.text import printable
 
 UNUSABLE, INTERRUPTED, USAGE = 4, 130, 2
@@ -30,7 +38,7 @@ def commands() -> None:
     """Look at, clean up and steer a run that is shared by many machines through its directory."""
 
 
-for _command in (status, cleanup, retry, stop, pause, resume, explain, logs, doctor, process):
+for _command in (status, cleanup, retry, stop, pause, resume, explain, logs, doctor, process, steps, tasks):
     commands.add_command(_command)
 
 
@@ -45,7 +53,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (RunDirectoryUnusable, UnsafeFilesystem) as error:
+    except (RunDirectoryUnusable, ServerUnreachable, UnsafeFilesystem) as error:
         _fail(error, UNUSABLE)
     except (MisuseError, MultiProcessError) as error:
         _fail(error, USAGE)

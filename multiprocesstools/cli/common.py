@@ -1,7 +1,8 @@
 """What the commands share: the directory argument, JSON, and the exit code of a state."""
 
 import json
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +11,9 @@ from multiprocesstools.run import Run
 from multiprocesstools.settings import Settings
 from multiprocesstools.statuses import Snapshot
 from multiprocesstools.text import printable
+
+if TYPE_CHECKING:
+    from multiprocesstools.steps.overview import Overview
 
 ALL_DONE, FAILED_ITEMS, UNFINISHED = 0, 1, 3
 
@@ -20,6 +24,15 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 def open_run(directory: str) -> Run:
     """The run in a directory. RunDirectoryUnusable if there is none."""
     return Run(directory).find()
+
+
+def item_named(run: Run, name: str) -> str:
+    """The item that is meant; of a run with steps, `7` is step 7."""
+    if steps_of(run) is None:
+        return name
+    from multiprocesstools.steps.overview import item_of
+
+    return item_of(run, name) or name
 
 
 def print_json(data: dict[str, Any]) -> None:
@@ -40,8 +53,21 @@ def ask_all(run: Run, kind: str) -> bool:
     return True
 
 
-def exit_code(snapshot: Snapshot) -> int:
+def steps_of(run: Run) -> "Overview | None":
+    """The steps of a run that has some."""
+    if not os.path.isdir(f"{run.home}/steps"):
+        return None
+    from multiprocesstools.steps.overview import overview
+
+    return overview(run, results=False)
+
+
+def exit_code(snapshot: Snapshot, steps: "Overview | None" = None) -> int:
     """0 all done, 1 failed items, 3 still running or claimable."""
+    if steps is not None:
+        from multiprocesstools.report.steps import exit_code_of
+
+        return exit_code_of(steps, snapshot)
     if snapshot.running or snapshot.stale or snapshot.free:
         return UNFINISHED
     return FAILED_ITEMS if snapshot.failed else ALL_DONE

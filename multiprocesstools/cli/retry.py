@@ -2,7 +2,7 @@
 
 import click
 
-from multiprocesstools.cli.common import ALL_DONE, open_run
+from multiprocesstools.cli.common import ALL_DONE, item_named, open_run
 from multiprocesstools.retry import retry as retry_items
 from multiprocesstools.text import count, printable
 
@@ -13,9 +13,10 @@ from multiprocesstools.text import count, printable
 def retry(directory: str, items: tuple[str, ...]) -> int:
     """Make failed items claimable again.
 
-    All failed items of the run in DIR, or the ITEMs named by their output.
+    All failed items of the run in DIR, or the ITEMs named by their output; a step also by its id.
     """
-    retried = retry_items(open_run(directory), items)
+    run = open_run(directory)
+    retried = retry_items(run, tuple(item_named(run, item) for item in items))
     if not retried:
         click.echo("nothing was set aside as failed: 0 items to try again")
         return ALL_DONE

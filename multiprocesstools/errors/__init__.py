@@ -23,6 +23,7 @@ from multiprocesstools.errors.misuse import (
     check_choice,
 )
 from multiprocesstools.errors.run import (
+    AlreadyCollecting,
     ChunksDiffer,
     ClaimLost,
     FinalOfAnotherKind,
@@ -30,10 +31,14 @@ from multiprocesstools.errors.run import (
     ListChanged,
     NewerFormat,
     NoResult,
+    NotResults,
     ParametersDiffer,
     RunDirectoryUnusable,
+    ServerRefused,
+    ServerUnreachable,
     SettingsDiffer,
     SeveralItems,
+    StoresDiffer,
     UnknownItem,
     UnsafeFilesystem,
 )
@@ -44,12 +49,15 @@ from multiprocesstools.errors.work import (
     FunctionFailed,
     FunctionWroteNothing,
     ItemFailed,
+    LeaseExpired,
     LockTimeout,
     MarkedFailed,
     NothingWritten,
     OutOfTime,
     PoolBroken,
+    RemoteFailure,
     StopRequested,
+    TaskFailed,
     TasksBroken,
     TaskTimeout,
     TooManyFailures,
@@ -59,18 +67,44 @@ from multiprocesstools.errors.work import (
     WorkersUnusable,
 )
 
+TYPE_CHECKING = False  # what type checkers take for true
+
+if TYPE_CHECKING:
+    from multiprocesstools.errors.steps import (
+        AnotherProtocol,
+        BadStep,
+        CannotRunHere,
+        CyclicSteps,
+        DuplicateStep,
+        FilesMissing,
+        SessionReplaced,
+        StepExited,
+        StepFailed,
+        StepsDiffer,
+        StepsMisuse,
+        StepTakenOver,
+        UnknownStep,
+    )
+
 __all__ = [
+    "AlreadyCollecting",
     "AlreadyHeld",
+    "AnotherProtocol",
     "BadArgument",
     "BadInput",
     "BadName",
     "BadOutput",
+    "BadStep",
     "CannotBeSent",
+    "CannotRunHere",
     "CannotSave",
     "ChunksDiffer",
     "ClaimLost",
+    "CyclicSteps",
     "DuplicateFinal",
+    "DuplicateStep",
     "ExecutorUnusable",
+    "FilesMissing",
     "FinalOfAnotherKind",
     "ForkedLoop",
     "FunctionFailed",
@@ -79,6 +113,7 @@ __all__ = [
     "ItemFailed",
     "ItemGivenBack",
     "ItemNotEntered",
+    "LeaseExpired",
     "LimitDiffers",
     "ListChanged",
     "LockTimeout",
@@ -93,21 +128,34 @@ __all__ = [
     "NoResult",
     "NoSources",
     "NotHeld",
+    "NotResults",
     "NotStarted",
     "NothingWritten",
     "OutOfTime",
     "ParametersDiffer",
     "PoolBroken",
     "ProcessFailed",
+    "RemoteFailure",
     "RunDirectoryUnusable",
     "RunError",
+    "ServerRefused",
+    "ServerUnreachable",
+    "SessionReplaced",
     "SettingsDiffer",
     "SeveralItems",
+    "StepExited",
+    "StepFailed",
+    "StepTakenOver",
+    "StepsDiffer",
+    "StepsMisuse",
     "StopRequested",
+    "StoresDiffer",
+    "TaskFailed",
     "TaskTimeout",
     "TasksBroken",
     "TooManyFailures",
     "UnknownItem",
+    "UnknownStep",
     "UnsafeFilesystem",
     "UntrustedResult",
     "WorkError",
@@ -117,3 +165,12 @@ __all__ = [
     "WrongState",
     "check_choice",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Errors of a wing are loaded by those who enter it."""
+    if name.startswith("_") or name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.steps"), name)

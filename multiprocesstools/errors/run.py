@@ -184,3 +184,71 @@ class LimitDiffers(RunError):
             f"limit({self.name!r}, {self.given}): this run has limit({self.name!r}, {self.recorded}), which is in use "
             f"by {'; '.join(self.holders)}. Use the same number everywhere, another name, or wait until nobody has it"
         )
+
+
+class StoresDiffer(RunError):
+    """A task store meets a run directory, or a server, of another one. `recorded` and `given` are what differs."""
+
+    def __init__(self, place: str, recorded: dict[str, Any], given: dict[str, Any]) -> None:
+        super().__init__(place, recorded, given)
+        self.place, self.recorded, self.given = place, recorded, given
+
+    def __str__(self) -> str:
+        changes = [key for key in self.recorded if self.recorded[key] != self.given.get(key)]
+        shown = "; ".join(f"{key}: {_short(self.recorded[key])} -> {_short(self.given.get(key))}" for key in changes)
+        return (
+            f"{self.place!r} belongs to another task store (recorded -> given: {shown}); nothing was changed. Give the "
+            "store that it was begun with, or another directory"
+        )
+
+
+class AlreadyCollecting(RunError):
+    """Another manager, or a server, collects the results of this run now. `holders` say who, and since when."""
+
+    def __init__(self, directory: str, holders: list[str]) -> None:
+        super().__init__(directory, holders)
+        self.directory, self.holders = directory, holders
+
+    def __str__(self) -> str:
+        who = "; ".join(self.holders) or "somebody who has just begun or ended"
+        return f"the results in {self.directory!r} are being collected by {who}; wait for it, or end it first"
+
+
+class NotResults(RunError, ValueError):
+    """A file in the place of a partition's results holds none, or those of others."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path!r} does not hold the results of its partition: {self.reason}. Move it away, and a worker "
+            "computes them again"
+        )
+
+
+class ServerUnreachable(RunError, ConnectionError):
+    """A server did not answer, however often it was asked in that time."""
+
+    def __init__(self, url: str, seconds: float, reason: str) -> None:
+        super().__init__(url, seconds, reason)
+        self.url, self.seconds, self.reason = url, seconds, reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.url!r} did not answer within {self.seconds:g} s: {self.reason}. Is the server running "
+            "(multiprocesstools tasks serve), and can this machine reach it? What it has accepted is safe; start the "
+            "worker again when it is there"
+        )
+
+
+class ServerRefused(RunError):
+    """A server has answered that it will not do what was asked."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(url, reason)
+        self.url, self.reason = url, reason
+
+    def __str__(self) -> str:
+        return f"{self.url!r} refused: {self.reason}"

@@ -241,3 +241,37 @@ class LockTimeout(WorkError, TimeoutError):
     def __str__(self) -> str:
         who = "; ".join(self.holders) or "somebody who was quicker each time"
         return f"{self.name} was not to be had within {self.seconds:g} s: held by {who}"
+
+
+class TaskFailed(WorkError):
+    """One task of a partition raised: its index and what it was, and the exception in words (its cause)."""
+
+    def __init__(self, index: int, task: str, words: str) -> None:
+        super().__init__(index, task, words)
+        self.index, self.task, self.words = index, task, words
+
+    def __str__(self) -> str:
+        return f"task {self.index}{' ' if self.task else ''}{self.task}: {self.words}"
+
+
+class RemoteFailure(WorkError):
+    """A worker has told its server that a partition failed: who it was, and what was raised, in words."""
+
+    def __init__(self, worker: str, words: str) -> None:
+        super().__init__(worker, words)
+        self.worker, self.words = worker, words
+
+    def __str__(self) -> str:
+        return f"{self.words} (worker {self.worker or 'without a name'})"
+
+
+class LeaseExpired(WorkError):
+    """A worker that had a partition from a server gave no sign of life, or finished no task, for too long."""
+
+    def __init__(self, worker: str, seconds: float, sign: str) -> None:
+        super().__init__(worker, seconds, sign)
+        self.worker, self.seconds, self.sign = worker, seconds, sign
+
+    def __str__(self) -> str:
+        who = self.worker or "without a name"
+        return f"worker {who} gave no {self.sign} for {self.seconds:g} s; a late result counts if it is the first"

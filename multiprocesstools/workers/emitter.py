@@ -52,6 +52,11 @@ class Emitter(psygnal.SignalInstance):
         own = next((call for call in awaited if getattr(call, "awaits", None) == slot), slot)
         super().disconnect(own if slot is not None else None, missing_ok=missing_ok)
 
+    def emit(self, *args: Any, **how: Any) -> None:
+        """Have all slots called. Most signals of a pool have none, and are emitted for each task."""
+        if self._slots:
+            super().emit(*args, **how)
+
     def _run_emit_loop_immediate(self) -> None:
         """The loop of psygnal leaves out the slots behind one that raises, and so results would be lost."""
         args = self._emit_queue.popleft()

@@ -29,11 +29,10 @@ class Outbox:
         return full and self.readers > 0 and not self._lifted
 
     def put(self, number: int, task: Any, result: Any, size: int) -> None:
-        """A result of so many bytes."""
+        """A result of so many bytes. Readers see it at `notify`: to be woken for each would cost more than a task."""
         with self.changed:
             self._results[number] = (task, result, size)
             self._bytes += size
-            self.changed.notify_all()
 
     def put_none(self, number: int, *, passed_by: bool = False) -> None:
         """This task has no result, or one that nobody will read here."""

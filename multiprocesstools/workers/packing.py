@@ -3,6 +3,8 @@
 What workers can import is sent by its name, as pickle does it; what was defined in a console, a notebook or a function
 is sent with its code, by cloudpickle. Of a function both are sent, since a worker may find that the name is not there.
 
+Large arrays of results, and of the arguments of a function, go through shared memory, and are never pickled.
+
 Guarantee: an exception that could not be unpacked is sent as its words and its traceback. Condition: modules are found
 by their names on both sides, and it is the same Python.
 """
@@ -18,8 +20,12 @@ from typing import Any
 
 from multiprocesstools.errors import BadArgument, CannotBeSent, FunctionFailed
 from multiprocesstools.saving import kind
+from multiprocesstools.workers.apart import Sender
+from multiprocesstools.workers.memory import Memory
 
 _PROTOCOL = 5
+_SMALL = (int, float, str, bytes, type(None))
+"""In which there are no arrays."""
 _PACKAGE = __name__.partition(".")[0] + "."
 
 
@@ -29,6 +35,16 @@ class Function:
 
     key: int
     packed: bytes
+    memory: Memory | None = None
+    """Where their large arrays are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """A result, pickled, and the bytes of its arrays, which lie in shared memory."""
+
+    packed: bytes
+    size: int
 
 
 def pack_function(
@@ -37,15 +53,16 @@ def pack_function(
     """BadArgument for what cannot be called or cannot be sent."""
     if not callable(function):
         raise BadArgument("function", function, "it must be a function of a task, and of func_args and func_kwargs")
+    sender = Sender()
     call, ways, reason = (function, args, dict(kwargs)), [], ""
-    for way in (pickle.dumps, _by_value) if _has_importable_main() else (_by_value,):
+    for way in (sender.by_name, sender.by_value) if _has_importable_main() else (sender.by_value,):
         try:
-            ways.append(way(call, _PROTOCOL))
+            ways.append(way(call))
         except Exception as error:
             reason = f"it, or an argument of it, cannot be sent to a worker ({type(error).__name__}: {error})"
     if not ways:
         raise BadArgument("function", function, reason)
-    return Function(key, pickle.dumps(ways, _PROTOCOL))
+    return Function(key, pickle.dumps(ways, _PROTOCOL), sender.memory)
 
 
 def unpack_function(packed: bytes) -> Callable[[Any], Any]:
@@ -62,11 +79,28 @@ def unpack_function(packed: bytes) -> Callable[[Any], Any]:
 def pack(value: Any, what: str) -> bytes:
     """A task or a result. CannotBeSent, which says `what` it was."""
     try:
-        return _pack(value)
+        return _pack(value, _by_name, _by_value)
     except MemoryError:
         raise
     except Exception as error:
         raise CannotBeSent(what, kind(value), f"{type(error).__name__}: {error}") from error
+
+
+def pack_result(value: Any) -> tuple[bytes, Memory | None]:
+    """And the memory that has to be held until it was unpacked. CannotBeSent."""
+    if isinstance(value, _SMALL):
+        return pack(value, "result"), None
+    sender = Sender()
+    try:
+        packed = _pack(value, sender.by_name, sender.by_value)
+    except MemoryError:
+        raise
+    except Exception as error:
+        sender.close()
+        raise CannotBeSent("result", kind(value), f"{type(error).__name__}: {error}") from error
+    if sender.memory is not None:
+        packed = pickle.dumps(Apart(packed, sender.size), _PROTOCOL)
+    return packed, sender.memory
 
 
 def unpack(packed: bytes) -> Any:
@@ -74,19 +108,31 @@ def unpack(packed: bytes) -> Any:
     return pickle.loads(packed)
 
 
-def _pack(value: Any) -> bytes:
+def unpack_result(packed: bytes) -> tuple[Any, int]:
+    """And how many bytes it has. MemoryGone when its worker has gone; whatever unpacking raises, it raises."""
+    value = unpack(packed)
+    if type(value) is Apart:
+        return unpack(value.packed), value.size + len(value.packed)
+    return value, len(packed)
+
+
+def _pack(value: Any, by_name: Callable[[Any], bytes], by_value: Callable[[Any], bytes]) -> bytes:
     if _has_importable_main():
         try:
-            return pickle.dumps(value, _PROTOCOL)
+            return by_name(value)
         except (pickle.PicklingError, AttributeError, TypeError):
             pass  # it has no name that would be found
-    return _by_value(value, _PROTOCOL)
+    return by_value(value)
 
 
-def _by_value(value: Any, protocol: int) -> bytes:
+def _by_name(value: Any) -> bytes:
+    return pickle.dumps(value, _PROTOCOL)
+
+
+def _by_value(value: Any) -> bytes:
     import cloudpickle  # type: ignore[import-untyped]
 
-    packed: bytes = cloudpickle.dumps(value, protocol)
+    packed: bytes = cloudpickle.dumps(value, _PROTOCOL)
     return packed
 
 

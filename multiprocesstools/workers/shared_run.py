@@ -32,6 +32,7 @@ from multiprocesstools.workers.pool import Job
 from multiprocesstools.workers.shift import Terms, Wish
 from multiprocesstools.workers.trusted import create_private, open_trusted
 
+_NO_ROOM = "results wait for a reader"
 _LOOK_SECONDS, _MOST_OF_TIME = 0.3, 0.05
 _LONGEST_LABEL = 200
 
@@ -164,6 +165,8 @@ class SharedRun:
             self._working = True
             try:
                 ended = self._map(helper)
+                if ended == _NO_ROOM:
+                    continue
                 if not ended:
                     self._report_failed(helper)
                     return True
@@ -183,7 +186,7 @@ class SharedRun:
         )  # fmt: skip
         thread.start()
         pause = 0.0
-        while thread.is_alive() or (self._look_again(pause > 0) and self._wish is Wish.WORK):
+        while thread.is_alive():
             self._wait(max(_LOOK_SECONDS, pause))
             if self._wish is not Wish.WORK:
                 crew.ask_to_stop()
@@ -193,8 +196,9 @@ class SharedRun:
             self._look()
             pause = (time.monotonic() - began) / _MOST_OF_TIME
         thread.join()
-        self._look()
-        return outcome.ended(self._hands.error)
+        while (cut_short := self._look()) and self._wish is Wish.WORK:
+            self._wait(_LOOK_SECONDS)
+        return outcome.ended(self._hands.error) or (_NO_ROOM if cut_short else "")
 
     def _map_items(self, helper: MultiProcessHelper, function: Function) -> str:
         summary = helper.map(
@@ -205,20 +209,20 @@ class SharedRun:
 
     # -- what has come
 
-    def _look_again(self, looked: bool) -> bool:
-        return bool(self._open) and looked and self._desk.outbox.is_full
-
-    def _look(self) -> None:
-        """Deliver the results that are there, in the order of their tasks, as long as there is room for them."""
+    def _look(self) -> bool:
+        """Deliver the results that are there, in the order of their tasks, as long as there is room. Are there more?"""
+        cut_short = False
         try:
             there = {entry.name for entry in PosixDisk().list(self._folder)} & self._open.keys()
         except FileNotFoundError:
-            return
+            return False
         for name in sorted(there, key=lambda name: self._open[name].number):
-            if self._desk.outbox.is_full or self._wish is Wish.END:
-                return
+            cut_short = self._desk.outbox.is_full or self._wish is Wish.END
+            if cut_short:
+                break
             self._deliver(name)
         self._desk.outbox.notify()
+        return cut_short
 
     def _deliver(self, name: str) -> None:
         try:

@@ -5,6 +5,7 @@ workers are gone when the thread ends. Condition: the thread is let run; what it
 """
 
 import logging
+import signal
 import threading
 from dataclasses import dataclass
 from enum import Enum
@@ -12,7 +13,8 @@ from enum import Enum
 from multiprocesstools.errors import CannotBeSent, TaskTimeout, WorkerKilled
 from multiprocesstools.workers.desk import Desk
 from multiprocesstools.workers.feed import Feed
-from multiprocesstools.workers.packing import pack, unpack, unpack_error
+from multiprocesstools.workers.memory import MemoryGone
+from multiprocesstools.workers.packing import pack, unpack_error, unpack_result
 from multiprocesstools.workers.pool import Event, Job, Pool
 from multiprocesstools.workers.worker import DONE, FAILED, MESSAGE
 
@@ -121,11 +123,14 @@ class Shift:
 
     def _finish(self, job: Job, packed: bytes) -> None:
         try:
-            result = unpack(packed)
+            result, size = unpack_result(packed)
+        except MemoryGone:  # it was killed between its answer and now
+            self._try_again(job, WorkerKilled(-signal.SIGKILL), "")
         except Exception as error:
             self._fail(job, CannotBeSent("result", "?", f"{type(error).__name__}: {error}"), "")
         else:
-            self._desk.took_result(job, result, len(packed))
+            self._give()  # so that its worker has something to do while others hear of this result
+            self._desk.took_result(job, result, size)
             self._feed.settle()
 
     def _error(self, packed: bytes) -> tuple[BaseException, str]:

@@ -23,6 +23,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from multiprocesstools.workers import packing
+from multiprocesstools.workers.memory import Memory
 
 READY, DONE, FAILED, MESSAGE, FUNCTION, TASK, END = range(7)
 _APART = 1 << 16
@@ -84,8 +85,10 @@ def _hear_ctrl_c_again() -> None:
 def _serve(line: Line) -> None:
     function: bytes = b""
     call: Callable[[Any], Any] | None = None
+    memory: Memory | None = None
     while True:
-        word, number, packed = line.receive()
+        word, number, packed = line.receive()  # so the result before was unpacked
+        memory = None
         if word == END:
             return
         if word == FUNCTION:
@@ -93,7 +96,7 @@ def _serve(line: Line) -> None:
             continue
         try:
             call = call or packing.unpack_function(function)
-            answer, result = DONE, packing.pack(call(packing.unpack(packed)), "result")
+            answer, (result, memory) = DONE, packing.pack_result(call(packing.unpack(packed)))  # noqa: F841 - held
         except BaseException as error:  # SystemExit, too, is a failure of the task
             answer, result = FAILED, packing.pack_error(error)
         line.send(answer, number, result)

@@ -2,7 +2,8 @@
 
 Each process has a share of the list to itself, so that a floor with several processes is what the filesystem allows.
 The names are as long as those of the package. Variants: `kind` "link" (the caller writes a file), "result" (the package
-writes the result into its own claim) or "walk" (all processes walk one list in order and meet); `sync` adds fsync.
+writes the result into its own claim) or "walk" (all processes walk one list in order and meet); `sync` adds fsync, and
+`look` the look without which a link or a pipe would be published (with fsync its open says that).
 """
 
 import os
@@ -12,6 +13,10 @@ from scripts.bench_files.job import CONTENT, Contestant, Job
 LESS = "no journal, no sign of life, no recovery"
 CONTESTANTS = (
     Contestant("floor", "floor", "floors", "floor", {"kind": "link"}, remark=LESS),
+    Contestant(
+        "floor-look", "floor, and a look at what it publishes", "floors", "floor", {"kind": "link", "look": True},
+        remark=LESS,
+    ),
     Contestant("floor-sync", "floor, fsync", "floors", "floor-sync", {"kind": "link", "sync": True}, remark=LESS),
     Contestant("result", "floor, result in the claim", "floors", "result", {"kind": "result"}, remark=LESS),
     Contestant(
@@ -37,7 +42,7 @@ def fill(job: Job) -> None:
 
 
 def work(job: Job) -> None:
-    sync = bool(job.variant.get("sync"))
+    sync, look = bool(job.variant.get("sync")), bool(job.variant.get("look"))
     if job.variant["kind"] == "result":
         _results(job, sync)
         return
@@ -45,10 +50,10 @@ def work(job: Job) -> None:
     os.close(os.open(record, _NEW, 0o666))
     indices = job.share() if job.variant["kind"] == "link" else iter(range(job.items))
     for index in indices:
-        _link_one(job, record, index, sync)
+        _link_one(job, record, index, sync, look)
 
 
-def _link_one(job: Job, record: str, index: int, sync: bool) -> None:
+def _link_one(job: Job, record: str, index: int, sync: bool, look: bool) -> None:
     name = job.name(index)
     claim, staging, final = f"{job.out}/.{name}.claim-1", f"{job.out}/.mpt-{TOKEN}.{name}", f"{job.out}/{name}"
     try:
@@ -59,6 +64,8 @@ def _link_one(job: Job, record: str, index: int, sync: bool) -> None:
         job.produce(staging, index)
         if sync:
             _sync(staging)
+        if look:
+            os.lstat(staging)
         os.link(staging, final)
         os.unlink(staging)
     os.unlink(claim)

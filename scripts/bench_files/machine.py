@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def facts() -> dict[str, str]:
         "processor": _processor(),
         "memory": f"{_memory_bytes() / 2**30:.1f} GiB",
         "kernel": f"{platform.system()} {platform.release()}",
-        "Python": platform.python_version(),
+        "Python": sys.version.replace("\n", " "),  # and its build, which makes a fifth of a difference
         "load when it began": " ".join(f"{load:.2f}" for load in os.getloadavg()),
         "user": "root" if os.geteuid() == 0 else "not root",
     }

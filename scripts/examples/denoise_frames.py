@@ -1,7 +1,7 @@
 """A stack of real frames is denoised by non-local means, one frame after the other and by an app in processes.
 
     pip install "multiprocesstools[demo]"
-    python scripts/examples/denoise_frames.py [OUTPUT] [N_WORKERS]
+    python scripts/examples/denoise_frames.py [OUTPUT] [N_WORKERS] [N_FRAMES]
 
 The frames are overlapping windows of a photograph of the sky, `skimage.data.hubble_deep_field`, which comes with it.
 OUTPUT/denoised.png shows a frame, what became of it, and what was taken away. It ends with 0 only if both ways give the
@@ -52,11 +52,11 @@ class Denoise(BaseApp):
         self.noise.append(results[0])
 
 
-def windows() -> Any:
+def windows(n_frames: int) -> Any:
     """Overlapping windows of the photograph that comes with scikit-image, from 0 to 1."""
     sky = color.rgb2gray(data.hubble_deep_field())
     rows = np.linspace(0, sky.shape[0] - SIZE, 4).astype(int)
-    columns = np.linspace(0, sky.shape[1] - SIZE, N_FRAMES // 4).astype(int)
+    columns = np.linspace(0, sky.shape[1] - SIZE, max(1, n_frames // 4)).astype(int)
     return np.stack([sky[row : row + SIZE, column : column + SIZE] for row in rows for column in columns])
 
 
@@ -74,8 +74,8 @@ def picture(app: Denoise, index: int) -> Any:
     return (255 * np.clip(np.hstack(shown), 0, 1)).astype(np.uint8)
 
 
-def main(output: Path, n_workers: int) -> int:
-    frames = windows()
+def main(output: Path, n_workers: int, n_frames: int) -> int:
+    frames = windows(n_frames)
     print(f"{len(frames)} frames of {SIZE} x {SIZE} pixels")
     serial, parallel = Denoise(frames), Denoise(frames)
 
@@ -91,12 +91,12 @@ def main(output: Path, n_workers: int) -> int:
     print(f"{n_workers} workers: {time.perf_counter() - began:.1f} s, {len(runner.failures)} failures")
 
     output.mkdir(parents=True, exist_ok=True)
-    io.imsave(output / "denoised.png", picture(parallel, N_FRAMES // 2), check_contrast=False)
+    io.imsave(output / "denoised.png", picture(parallel, len(frames) // 2), check_contrast=False)
     same = np.array_equal(serial.denoised, parallel.denoised) and serial.noise == parallel.noise
     print(f"{'the same' if same else 'NOT the same'} both ways; see {output / 'denoised.png'}")
     return 0 if same else 1
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    sys.exit(main(Path(arguments[0] if arguments else "denoised"), int(arguments[1]) if len(arguments) > 1 else 2))
+    output, n_workers, n_frames = [*sys.argv[1:], *["denoised", "2", str(N_FRAMES)][len(sys.argv) - 1 :]]
+    sys.exit(main(Path(output), int(n_workers), int(n_frames)))

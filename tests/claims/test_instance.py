@@ -138,6 +138,31 @@ def test_its_own_final_does_not_make_a_claim_lost(world: World) -> None:
     assert looked == [False]
 
 
+@pytest.mark.parametrize("error", [None, OSError(errno.EIO, "gone")], ids=["back", "gone"])
+def test_what_is_new_waits_for_a_server_that_comes_back_but_not_for_ever(world: World, error: OSError | None) -> None:
+    """A beat that hangs for longer than patience and then arrives is followed by one that is fresh."""
+    me = world.join()
+    assert me._kept is not None
+    write, begun = me._kept.write, []
+
+    def hang(offset: int, data: bytes) -> None:
+        begun.append(world.clock.now)
+        if len(begun) == 1:
+            world.clock.now += 11
+        if error is not None:
+            raise error
+        write(offset, data)
+
+    me._kept.write = hang  # type: ignore[method-assign]
+    world.clock.now += 9
+    if error is None:
+        assert isinstance(take(me, world.slot()), Claim)
+    else:
+        with pytest.raises(OSError, match="no beat could be written for 20 s"):
+            take(me, world.slot())
+    assert len(begun) == (2 if error is None else 1)
+
+
 @pytest.mark.parametrize(("late", "hangs"), [(8, 8), (6, 5), (1, 12), (1, 1)])
 def test_an_owner_that_was_silent_for_patience_knows_it(world: World, late: int, hangs: int) -> None:
     """Others see no beat from the one before until this one has arrived, however late it began or long it hung."""

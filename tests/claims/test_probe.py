@@ -42,9 +42,8 @@ def test_a_filesystem_that_creates_twice_is_refused(tmp_path: Path) -> None:
 def test_a_lie_about_the_link_count_means_no_identity(tmp_path: Path) -> None:
     class Lying(Faulty):
         def look(self, path: str):  # type: ignore[no-untyped-def]
-            from dataclasses import replace
 
             stamp = super().look(path)
-            return stamp and replace(stamp, links=1)
+            return stamp and stamp._replace(links=1)
 
     assert probe(Lying(), str(tmp_path), TOKEN) == Findings(links=True, identity=False)

@@ -21,8 +21,24 @@ from tests.processes import wait_until
 from tests.workers.apps import BadEnd, BadStart, BadTasks, Broken, Frames, Gated, Halves, KillsItsFirstWorker
 
 
-def blocks() -> set[str]:
-    return {name for name in os.listdir("/dev/shm") if name.startswith("psm_")}
+def blocks(process: object = "self") -> set[int]:
+    """The shared memory that a process has open or mapped, by inode."""
+    found = set()
+    for entry in Path(f"/proc/{process}/fd").glob("*"):
+        try:
+            if os.readlink(entry).startswith("/memfd:multiprocesstools"):
+                found.add(entry.stat().st_ino)
+        except OSError:
+            continue  # closed meanwhile
+    try:
+        maps = Path(f"/proc/{process}/maps").read_text()
+    except OSError:
+        return found  # it has ended
+    return found | {int(line.split()[4]) for line in maps.splitlines() if "/memfd:multiprocesstools" in line}
+
+
+def blocks_anywhere() -> set[int]:
+    return set().union(*(blocks(entry.name) for entry in Path("/proc").glob("[0-9]*")))
 
 
 @pytest.fixture(autouse=True)
@@ -257,26 +273,32 @@ def test_a_killed_worker_takes_no_shared_memory_with_it(tmp_path: Path) -> None:
     assert np.array_equal(app.doubled[:, 0, 0], [2, 4, 6, 8])
 
 
-def test_a_killed_parent_leaves_no_shared_memory_and_no_worker(tmp_path: Path) -> None:
-    before, wait = blocks(), tmp_path / "wait"
+@pytest.mark.parametrize("all_at_once", [False, True], ids=["the script alone", "its process group"])
+def test_a_killed_parent_leaves_no_shared_memory_and_no_worker(tmp_path: Path, all_at_once: bool) -> None:
+    """The group has the resource tracker of multiprocessing in it, which would give back what has a name."""
+    wait = tmp_path / "wait"
     code = (
         "from multiprocesstools.workers import AppRunner\nfrom tests.workers.apps import Frames\n"
         f"if __name__ == '__main__':\n    with AppRunner(Frames(wait={str(wait)!r}), 2):\n        pass\n"
     )
     script = tmp_path / "script.py"
     script.write_text(code)
-    environment = os.environ | {"PYTHONPATH": os.getcwd()}
-    with subprocess.Popen([sys.executable, str(script)], env=environment, stderr=subprocess.DEVNULL) as parent:
+    named, environment = set(os.listdir("/dev/shm")), os.environ | {"PYTHONPATH": os.getcwd()}
+    with subprocess.Popen(
+        [sys.executable, str(script)], env=environment, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as parent:
         try:
             marks = [Path(f"{wait}-{index}") for index in (0, 1)]
             wait_until(lambda: all(mark.exists() and mark.read_text() for mark in marks), "both workers are at work")
             workers = [int(mark.read_text()) for mark in marks]
-            assert len(blocks() - before) == 2
+            there = blocks(parent.pid)
+            assert len(there) == 2 and there <= blocks(workers[0]) and there <= blocks_anywhere()
+            assert not {name for name in set(os.listdir("/dev/shm")) - named if name.startswith("multiprocesstools")}
             os.kill(workers[0], signal.SIGKILL)
         finally:
-            parent.kill()
+            os.killpg(parent.pid, signal.SIGKILL) if all_at_once else parent.kill()
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the workers end")
-    wait_until(lambda: blocks() <= before, "the memory is given back")
+    wait_until(lambda: not there & blocks_anywhere(), "the memory is given back")
 
 
 def test_the_same_names_are_at_the_door() -> None:

@@ -47,6 +47,15 @@ class TestResults:
             got = list(controller.results(ordered=True))
         assert got == [(task, 2 * task) for task in range(301) if task % 100]
 
+    @pytest.mark.parametrize("ordered", [False, True])
+    def test_more_results_than_may_wait_all_reach_the_reader(
+        self, ordered: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("multiprocesstools.workers.outbox._MOST_RESULTS", 3)
+        with WorkerController(2, functions.double) as controller:
+            controller.add_tasks(range(200))
+            assert sorted(controller.results(ordered=ordered)) == [(task, 2 * task) for task in range(200)]
+
     def test_arguments_are_given_by_position_and_by_name(self) -> None:
         with WorkerController(1, functions.add, (5,), {"factor": 10}) as controller:
             controller.add_tasks([1, 2])

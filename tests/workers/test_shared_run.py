@@ -179,3 +179,12 @@ def test_a_missing_main_guard_is_said(tmp_path: Path) -> None:
     assert code == 1
     assert "MainGuardMissing" in errors
     assert sys.executable not in errors
+
+
+def test_more_results_than_may_wait_all_reach_the_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a former start are there at once, and fill the place of those that wait."""
+    monkeypatch.setattr("multiprocesstools.workers.outbox._MOST_RESULTS", 3)
+    for _ in range(2):
+        with pool(tmp_path) as controller:
+            controller.add_tasks(range(20))
+            assert list(controller.results(ordered=True)) == [(task, 2 * task) for task in range(20)]

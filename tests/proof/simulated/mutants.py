@@ -144,8 +144,8 @@ MUTANTS = [
     ),
     _one(
         "the final is looked up before the claim", "claims/claim.py",
-        "    attempt, doubts = 1, 0\n",
-        """    attempt, doubts = 1, 0
+        "    number, doubts = 1, 0\n",
+        """    number, doubts = 1, 0
     if me.disk.look(slot.final) is not None:
         return Refusal(Finding(State.DONE))
 """,

@@ -1,0 +1,294 @@
+"""Protocol: the door to steps. A script inserts steps that wait for others; it is started on any number of machines.
+
+    inserting --run--> running (steps may be inserted by running steps and by `steps_check`) --> over
+
+Guarantee: whoever runs the same script takes part in the same steps; each is carried out once, after all that it waits
+for. Conditions and exceptions: those of the claims (`claims`): a step whose owner was falsely taken for dead may be
+carried out twice, and then only the first result counts.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
+from typing import Any
+
+from multiprocesstools.claims.identity import current
+from multiprocesstools.errors import BadArgument, MisuseError, UnknownStep
+from multiprocesstools.helper import MultiProcessHelper
+from multiprocesstools.items import Item
+from multiprocesstools.run import Run, check_instance_name
+from multiprocesstools.steps.conductor import Conductor, Wishes
+from multiprocesstools.steps.devices import Dealer, Share
+from multiprocesstools.steps.functions import Functions, encode_arguments
+from multiprocesstools.steps.gpus import GpuDealer, check_gpus, find_gpus
+from multiprocesstools.steps.inserting import Handle, Insertion, Request, Script, check_prerequisites
+from multiprocesstools.steps.overview import Overview, overview
+from multiprocesstools.steps.params import Form, check_number
+from multiprocesstools.steps.place import Place
+from multiprocesstools.steps.runner import Runner
+from multiprocesstools.steps.scribe import Scribe
+from multiprocesstools.steps.session import enter_session
+from multiprocesstools.steps.step import Outcome, Step
+from multiprocesstools.steps.trust import Trust
+from multiprocesstools.steps.work import perform
+
+STEPS_SERIAL, STEPS_PARALLEL = "serial", "parallel"
+_PROGRAM = "_run_job"
+
+
+class Protocol:
+    """Steps with prerequisites. Subclass it and insert steps in `insert_all_steps`, or call `step` on an instance.
+
+    Parameters
+    ----------
+    working_directory: the run directory, shared by all machines; made if it is missing.
+    name: what the protocol is called; default the name of the class. One run directory holds one protocol.
+    threads, mpi: so many threads in this process, and so many processes on this machine (each with as many threads);
+        default what `define_params` says, and 1. With `steps_execution_mode` STEPS_SERIAL one thread and one process.
+    gpus: the numbers of the GPUs of this machine, [0, 1, 2]; None: those that CUDA_VISIBLE_DEVICES or the batch system
+        names. Steps that need one are begun only where there is one.
+    check_seconds: `steps_check` is called so often. check_patience_seconds: with nothing in work and nothing inserted
+        for so long, nothing more is expected of `steps_check`.
+    stop_on_failure: after the first failure nothing new is begun; else only what depends on it is not.
+    retry_failures: a step that raised is tried again, as items are, `max_attempts` times in all; else it has failed.
+        A step whose process died is tried again in any case, as often as that.
+    pickle_arguments: arguments that JSON cannot hold are pickled.
+    beat_seconds, patience_seconds, max_attempts, loggers, durable, heartbeat: as for MultiProcessHelper.
+    Anything else is a parameter that `define_params` has added, and becomes an attribute.
+
+    Raises BadArgument, BadName.
+    """
+
+    steps_execution_mode = STEPS_PARALLEL
+
+    def __init__(
+        self, working_directory: str | os.PathLike[str], name: str | None = None, *,
+        threads: int | None = None, mpi: int | None = None, gpus: Any = None,
+        check_seconds: float = 1.0, check_patience_seconds: float = 86400.0, stop_on_failure: bool = False,
+        retry_failures: bool = False, pickle_arguments: bool = False, **options: Any,
+    ) -> None:  # fmt: skip
+        self.protocol_name = check_instance_name(type(self).__name__ if name is None else name)
+        self.working_directory = Run(working_directory).directory
+        form = Form()
+        self.define_params(form)
+        helper = {key: options.pop(key) for key in _HELPER_OPTIONS if key in options}
+        self._set_params(form, options)
+        for what, seconds in (("check_seconds", check_seconds), ("check_patience_seconds", check_patience_seconds)):
+            if not isinstance(seconds, int | float) or not seconds > 0:
+                raise BadArgument(what, seconds, "it must be a number of seconds, more than 0")
+        self.threads = check_number("threads", form.threads if threads is None else threads)
+        self.mpi = check_number("mpi", form.mpi if mpi is None else mpi)
+        self.gpus = None if gpus is None else check_gpus("gpus", gpus)
+        self._options, self._checks = helper, (check_seconds, check_patience_seconds)
+        self._stop_on_failure, self._retry_failures = stop_on_failure, retry_failures
+        self._pickles = pickle_arguments
+        self._functions, self._script = Functions(self), Script()
+        self._insertion: Insertion | None = None
+        self._conductor: Conductor | None = None
+        self._scribe: Scribe | None = None
+
+    # -- for subclasses
+
+    def define_params(self, form: Form) -> None:
+        """Say what can be set from outside: form.add_param(name, default), form.add_parallel_section(threads, mpi)."""
+
+    def insert_all_steps(self) -> None:
+        """Insert the steps. Called once by each `run`, on each machine, before anything begins."""
+
+    def steps_check(self) -> bool | None:
+        """Called every `check_seconds` while the protocol runs, to insert steps for what is new.
+
+        False: nothing more will come. True: more may come. None: more may come while steps are held that nobody has
+        released; else it is over when all steps have ended.
+        """
+        return False
+
+    # -- inserting
+
+    def insert_function_step(
+        self, func_or_name: Callable[..., Any] | str, *args: Any, prerequisites: Any = None, wait: bool = False,
+        interactive: bool = False, needs_gpu: bool = False, tolerate_failure: bool = False,
+    ) -> int:  # fmt: skip
+        """Insert a step that calls a function, or a method of this protocol by its name, with these arguments.
+
+        args: what JSON can hold. prerequisites: ids that it waits for; None: the step before it (a step that is
+        inserted by a running step waits for that one), []: nothing. wait: held until `release`, or until nothing more
+        is inserted; without prerequisites it then waits for all steps that exist. interactive: begun only by
+        `run(interactive=True)`. needs_gpu: it waits for a GPU. tolerate_failure: what waits for it starts also when it
+        has failed. Returns the id; ids count from 1.
+
+        Raises BadStep for a function or an argument that cannot be written down (which one, and why), BadArgument for
+        prerequisites that are no ids; UnknownStep and CyclicSteps when the steps are complete (at once while running);
+        StepTakenOver in a step that another instance has taken over.
+        """
+        name, function = self._functions.learn(func_or_name)
+        call = self._functions.find(function)
+        arguments = encode_arguments(name, call, args, pickled=self._pickles)
+        after = check_prerequisites(name, prerequisites)
+        request = Request(name, function, arguments, after, wait, interactive, needs_gpu, tolerate_failure)
+        return self._script.insert(request) if self._insertion is None else self._insertion.insert(request)
+
+    def insert_run_job_step(self, program: str, arguments: Any = (), **options: Any) -> int:
+        """Insert a step that runs a program; it fails if the program does. arguments: a list, or a text that is taken
+        apart as a shell would; no shell sees them. options: those of `insert_function_step`."""
+        from multiprocesstools.steps.program import check_program
+
+        return self.insert_function_step(_PROGRAM, *check_program(program, arguments), **options)
+
+    def step(self, function: Callable[..., Any] | str, *args: Any, after: Any = None, **options: Any) -> Handle:
+        """The same with handles: `a = protocol.step(f, x); b = protocol.step(g, after=[a])`."""
+        return Handle(self.insert_function_step(function, *args, prerequisites=after, **options))
+
+    def as_step(self, function: Callable[..., Any]) -> Callable[..., Handle]:
+        """A decorator: calling the function inserts a step, `f(x, after=[a])`; `f.function` is the function itself."""
+
+        @wraps(function)
+        def insert(*args: Any, after: Any = None, **options: Any) -> Handle:
+            return self.step(function, *args, after=after, **options)
+
+        self._functions.learn(function)
+        insert.function = function  # type: ignore[attr-defined]
+        return insert
+
+    def release(self, step: int) -> None:
+        """Let a step start that was inserted with wait=True; without prerequisites it waits for all that exist now."""
+        if self._conductor is None or self._scribe is None:
+            self._script.release(step)
+            return
+        self.update_steps()
+        if step not in self._conductor.ledger.book.steps:
+            raise UnknownStep("release", step, len(self._conductor.ledger.book))
+        self._scribe.release([step])
+
+    def update_steps(self) -> int:
+        """Learn what others have inserted; the number of steps that there are."""
+        if self._conductor is None or self._scribe is None:
+            return len(self._script.steps)
+        with self._conductor.changed:
+            self._scribe.write(lambda: None)
+            return len(self._conductor.ledger.book)
+
+    # -- running
+
+    def run(self, *, restart: bool = False, interactive: bool = False) -> Overview:
+        """Take part until every step has ended or can never start, and say what has become of them.
+
+        What has finished, is unchanged, and whose files are still there is skipped; restart: everything runs again.
+        interactive: also steps that wait for a person are begun. `run().check()` raises StepFailed unless all have
+        finished.
+
+        Raises StepsDiffer (another script is at work here), AnotherProtocol, UnknownStep, CyclicSteps before anything
+        is begun; what `steps_check` raises.
+        """
+        if self._conductor is not None:
+            raise MisuseError("this protocol runs already: call run() once at a time")
+        from multiprocesstools.steps.ranks import has_ranks, ranks
+
+        serial = self.steps_execution_mode == STEPS_SERIAL
+        if serial or self.mpi == 1 or has_ranks():
+            return self._run(restart, interactive, 1 if serial else self.threads)
+        with ranks(self.mpi - 1, partial(self._run_rank, interactive)) as others:
+            report = self._run(restart, interactive, self.threads, others.go)
+            others.join()
+            return Overview(**{**vars_of(report), "notes": (*report.notes, *others.dead())})
+
+    def _run_rank(self, interactive: bool) -> None:
+        """What a process runs that was started here."""
+        self._run(False, interactive, self.threads)
+
+    def _run(
+        self, restart: bool, interactive: bool, threads: int, begun: Callable[[], None] = lambda: None
+    ) -> Overview:
+        script = self._complete_script()
+        with MultiProcessHelper(self.protocol_name, self.working_directory, **self._options) as helper:
+            crew, place = helper._crew, Place(helper._run)
+            helper._directories.make_open(place.items)
+            crew.member().instance.disk.make_directory(place.record)
+            ledger = place.ledger(durable=crew.rules.durable)
+            me = crew.member().instance.record.file_name
+            enter_session(place, ledger, self.protocol_name, script, me=me, restart=restart)
+            begun()
+            wishes = Wishes(threads, self._stop_on_failure, interactive, self._retry_failures)
+            trust = Trust(place, ledger, self._functions, script)
+            self._conductor = Conductor(
+                crew, place, ledger, wishes, can_run=trust.can_run, carry_out=partial(self._carry_out, trust),
+                dealer=self._dealer(helper, threads),
+            )  # fmt: skip
+            self._scribe = Scribe(crew, self._conductor)
+            self._insertion = Insertion(self._conductor, self._scribe)
+            checks = self.steps_check if type(self).steps_check is not Protocol.steps_check else None
+            every, patience = self._checks
+            try:
+                runner = Runner(
+                    crew, self._conductor, self._scribe, checks, check_seconds=every, patience_seconds=patience
+                )
+                runner.run()
+                return self.overview()  # before it leaves: then others may begin the next session
+            finally:
+                self._conductor = self._insertion = self._scribe = None
+
+    def overview(self) -> Overview:
+        """What has become of the steps so far, on all machines."""
+        found = overview(Run(self.working_directory))
+        if found is None:
+            raise MisuseError("nothing was recorded in the run directory yet: call run()")
+        return found
+
+    def outcome(self, step: int) -> Outcome | None:
+        """What has become of a step; None: it has not begun."""
+        known = self.overview()
+        return known.outcomes.get(known.plan[step].id)
+
+    # -- inside
+
+    def _complete_script(self) -> list[Step]:
+        """The steps of the script. Those of `insert_all_steps` come after those that were inserted before."""
+        before, self._script = self._script, Script()
+        self._script.steps = list(before.steps)
+        try:
+            self.insert_all_steps()
+            return self._script.steps
+        finally:
+            self._script = before
+
+    def _carry_out(self, trust: Trust, step: Step, item: Item, share: Share | None) -> Any:
+        function = trust.function(step)
+        started = time.time()
+        result, files = perform(trust.place.run, step, share.call(function) if share is not None else function)
+        return {
+            "step": step.id, "title": step.title, "result": result, "files": files, "attempt": item.attempt,
+            "host": trust.identity.host, "pid": os.getpid(), "started": started, "ended": time.time(),
+        }  # fmt: skip
+
+    def _run_job(self, program: str, arguments: list[str], gpus: Sequence[int | str] = ()) -> None:
+        from multiprocesstools.steps.program import run_job
+
+        run_job(program, arguments, gpus=gpus)
+
+    def _dealer(self, helper: MultiProcessHelper, threads: int) -> Dealer | None:
+        """Who deals GPUs to steps here; None: there are none."""
+        if not (devices := find_gpus(self.gpus, os.environ)):
+            return None
+        processes = 1 if self.steps_execution_mode == STEPS_SERIAL else self.mpi
+        return GpuDealer(devices, threads * processes, current().host, helper.limit)
+
+    def _set_params(self, form: Form, given: dict[str, Any]) -> None:
+        for name, value in given.items():
+            if name not in form.defaults:
+                known = ", ".join([*form.defaults, *_HELPER_OPTIONS])
+                raise BadArgument(name, value, f"there is no such parameter; there are {known}")
+        for name, value in (form.defaults | given).items():
+            if hasattr(Protocol, name):
+                raise BadArgument(name, value, "a parameter must not have the name of a method of Protocol")
+            setattr(self, name, value)
+
+
+_HELPER_OPTIONS = (
+    "beat_seconds", "patience_seconds", "max_attempts", "loggers", "durable", "heartbeat", "parameters"
+)  # fmt: skip
+
+
+def vars_of(report: Overview) -> dict[str, Any]:
+    """The fields of an overview."""
+    return {name: getattr(report, name) for name in Overview.__dataclass_fields__}

@@ -1,0 +1,55 @@
+"""Which steps this instance runs, and by which function: what stands in the run directory does not decide that alone.
+
+Guarantee: a step calls a function that the script has itself (`functions`). What the record alone brings along and
+could run anything - pickled arguments, the command line of a program - counts only if this script has inserted the same
+step, or if the entry belongs to this user and nobody else may write it.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from multiprocesstools.claims import identity
+from multiprocesstools.errors import CannotRunHere
+from multiprocesstools.steps.functions import Functions, are_pickled
+from multiprocesstools.steps.ledger import Ledger
+from multiprocesstools.steps.place import Place
+from multiprocesstools.steps.step import Step
+
+_PROGRAM = "self._run_job"
+
+
+class Trust:
+    """What this instance can run, and dares to."""
+
+    def __init__(self, place: Place, ledger: Ledger, functions: Functions, script: Sequence[Step]) -> None:
+        self.place, self._ledger, self._functions = place, ledger, functions
+        self.identity = identity.current()
+        self._own = {(step.function, step.arguments) for step in script}
+        self._known: dict[tuple[str, str], bool] = {}
+
+    def can_run(self, step: Step) -> bool:
+        if self._functions.find(step.function) is None:
+            return False
+        if step.function != _PROGRAM and not are_pickled(step.arguments):
+            return True
+        what = step.function, step.arguments
+        if what not in self._known:
+            self._known[what] = what in self._own or self._is_ours()
+        return self._known[what]
+
+    def function(self, step: Step) -> Callable[..., Any]:
+        """CannotRunHere for what `can_run` refuses."""
+        found = self._functions.find(step.function)
+        if found is None or not self.can_run(step):
+            raise CannotRunHere(step.title, step.function, "is not one of this script, or its entry is not this user's")
+        return found
+
+    def _is_ours(self) -> bool:
+        """Do all entries belong to this user, and may nobody else write them?"""
+        try:
+            found = [os.lstat(entry.path) for entry in os.scandir(self._ledger.directory) if entry.name[0].isdigit()]
+        except OSError:
+            return False
+        return all(s.st_uid == os.geteuid() and not s.st_mode & (stat.S_IWGRP | stat.S_IWOTH) for s in found)

@@ -1,0 +1,1 @@
+"""Tests of task stores over a grid."""
