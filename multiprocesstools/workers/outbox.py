@@ -28,6 +28,11 @@ class Outbox:
         full = len(self._results) >= _MOST_RESULTS or self._bytes >= _MOST_BYTES
         return full and self.readers > 0 and not self._lifted
 
+    @property
+    def next(self) -> int:
+        """The number of the task whose result comes next in order."""
+        return self._next
+
     def put(self, number: int, task: Any, result: Any, size: int) -> None:
         """A result of so many bytes. Readers see it at `notify`: to be woken for each would cost more than a task."""
         with self.changed:

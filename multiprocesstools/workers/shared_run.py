@@ -168,7 +168,6 @@ class SharedRun:
                 if ended == _NO_ROOM:
                     continue
                 if not ended:
-                    self._report_failed(helper)
                     return True
             finally:
                 self._working = False
@@ -196,9 +195,14 @@ class SharedRun:
             self._look()
             pause = (time.monotonic() - began) / _MOST_OF_TIME
         thread.join()
-        while (cut_short := self._look()) and self._wish is Wish.WORK:
+        more = self._look()
+        if ended := outcome.ended(self._hands.error):
+            return ended
+        self._report_failed(helper)
+        while more and self._wish is Wish.WORK:
             self._wait(_LOOK_SECONDS)
-        return outcome.ended(self._hands.error) or (_NO_ROOM if cut_short else "")
+            more = self._look()
+        return _NO_ROOM if more else ""
 
     def _map_items(self, helper: MultiProcessHelper, function: Function) -> str:
         summary = helper.map(
@@ -210,19 +214,24 @@ class SharedRun:
     # -- what has come
 
     def _look(self) -> bool:
-        """Deliver the results that are there, in the order of their tasks, as long as there is room. Are there more?"""
-        cut_short = False
-        try:
-            there = {entry.name for entry in PosixDisk().list(self._folder)} & self._open.keys()
-        except FileNotFoundError:
-            return False
+        """Deliver the results that are there, in the order of their tasks, as long as there is room. Are there more?
+
+        There is always room for the one that a reader in order waits for.
+        """
+        outbox, there = self._desk.outbox, self._there()
         for name in sorted(there, key=lambda name: self._open[name].number):
-            cut_short = self._desk.outbox.is_full or self._wish is Wish.END
-            if cut_short:
+            if self._wish is Wish.END or (outbox.is_full and self._open[name].number != outbox.next):
                 break
             self._deliver(name)
-        self._desk.outbox.notify()
-        return cut_short
+        outbox.notify()
+        return bool(there & self._open.keys())
+
+    def _there(self) -> set[str]:
+        """The results that were not delivered yet."""
+        try:
+            return {entry.name for entry in PosixDisk().list(self._folder)} & self._open.keys()
+        except FileNotFoundError:
+            return set()
 
     def _deliver(self, name: str) -> None:
         try:
@@ -238,13 +247,12 @@ class SharedRun:
         self._feed.settle()
 
     def _report_failed(self, helper: MultiProcessHelper) -> None:
-        """What is left has been set aside, here or elsewhere."""
+        """All is over: what has no result has been set aside, here or elsewhere."""
         failed = {Path(item.item).name: item for item in helper.status().of("failed") if self._is_ours(item.item)}
-        for name, job in list(self._open.items()):
-            item = failed.get(name)
+        for name in sorted(self._open.keys() - self._there(), key=lambda name: self._open[name].number):
+            item, job = failed.get(name), self._open.pop(name)
             job.attempt = item.attempt if item else 0
             words, trace = (item.error, item.traceback) if item else ("it has neither a result nor an error", "")
-            del self._open[name]
             self._desk.took_failure(job, FunctionFailed(words, trace), trace)
             self._feed.settle()
 
