@@ -235,12 +235,20 @@ def test_workers_of_an_unbroken_package_are_found_to_break_nothing(tmp_path: Pat
     assert row.tried["executions"] > ITEMS and row.tried["set aside as planned"] == 1
 
 
+def some_run_broken(how: str, folder: Path) -> Iterator[Figures]:
+    """Up to five runs: on a busy machine workers may start one after the other, and never meet."""
+    for number in range(5):
+        place = folder / str(number)
+        place.mkdir()
+        yield run_broken(how, place)
+
+
 def test_claims_that_exclude_nobody_are_noticed(tmp_path: Path) -> None:
-    assert run_broken("claims are ignored", tmp_path).twice > 0
+    assert any(row.twice > 0 for row in some_run_broken("claims are ignored", tmp_path))
 
 
 def test_finals_that_replace_others_are_noticed(tmp_path: Path) -> None:
-    assert run_broken("finals are replaced", tmp_path).replaced > 0
+    assert any(row.replaced > 0 for row in some_run_broken("finals are replaced", tmp_path))
 
 
 def test_finals_that_are_published_half_written_are_noticed(tmp_path: Path) -> None:
