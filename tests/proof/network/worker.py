@@ -125,7 +125,11 @@ def main() -> None:
             for item in helper.items(numbers, final="{value}.txt", directory=OUTPUTS, progress=False):
                 with item:
                     audit.add("start", item.source, item.attempt, f"{uptime():.3f}")
-                    work(item.path, item.source, item.attempt, f"{process} attempt {item.attempt}", audit)
+                    try:
+                        work(item.path, item.source, item.attempt, f"{process} attempt {item.attempt}", audit)
+                    except OSError:  # the filesystem's own fault, which ends the attempt like a planned one
+                        audit.add("raise", item.source, item.attempt, f"{uptime():.3f}")
+                        raise
                     audit.add("end", item.source, item.attempt, f"{uptime():.3f}")
     pulse.add(f"{uptime():.3f}")  # a silence may have ended less than a second ago
 
