@@ -19,23 +19,23 @@ if sys.platform == "win32":
     )
 
 if TYPE_CHECKING:
+    from multiprocesstools.calls.summary import Summary
     from multiprocesstools.errors import ClaimLost, MultiProcessError, TooManyFailures
     from multiprocesstools.helper import MultiProcessHelper
-    from multiprocesstools.items import Item
-    from multiprocesstools.results import read_result
+    from multiprocesstools.items.item import Item
+    from multiprocesstools.items.results import read_result
     from multiprocesstools.retrying import RunTimeCounter, run_func_IO_loop
-    from multiprocesstools.statuses import Snapshot
-    from multiprocesstools.summary import Summary
+    from multiprocesstools.upkeep.statuses import Snapshot
     from multiprocesstools.waiting import wait_until_file_exists
 
     multiprocesshelper = MultiProcessHelper
 
 _ROOMS = {
     "MultiProcessHelper": "helper",
-    "Item": "items",
-    "Snapshot": "statuses",
-    "Summary": "summary",
-    "read_result": "results",
+    "Item": "items.item",
+    "Snapshot": "upkeep.statuses",
+    "Summary": "calls.summary",
+    "read_result": "items.results",
     "RunTimeCounter": "retrying",
     "run_func_IO_loop": "retrying",
     "wait_until_file_exists": "waiting",

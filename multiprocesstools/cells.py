@@ -23,13 +23,13 @@ from multiprocesstools.claims.claim import end
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim
 from multiprocesstools.claims.publish import discard
-from multiprocesstools.crew import Crew
+from multiprocesstools.crew.crew import Crew
+from multiprocesstools.display.notebook import shell
 from multiprocesstools.errors import LoopEnded
-from multiprocesstools.inplace import InPlace
-from multiprocesstools.notebook import shell
+from multiprocesstools.items.inplace import InPlace
 
 if TYPE_CHECKING:
-    from multiprocesstools.items import Item
+    from multiprocesstools.items.item import Item
 
 _ATTRIBUTE = "_multiprocesstools_cells"
 

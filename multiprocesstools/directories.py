@@ -3,11 +3,11 @@
 import os
 
 from multiprocesstools.claims.slots import Slot, check_absolute, check_relative
-from multiprocesstools.crew import Crew
+from multiprocesstools.crew.crew import Crew
 from multiprocesstools.errors import BadArgument
-from multiprocesstools.plan import Plan
-from multiprocesstools.plans import Plans
-from multiprocesstools.run import unusable
+from multiprocesstools.plans.plan import Plan
+from multiprocesstools.plans.plans import Plans
+from multiprocesstools.run.directory import unusable
 
 Path = str | os.PathLike[str]
 """Bytes are understood too, as everywhere in `os`."""

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from multiprocesstools.claims.slots import Slot, check_name
-from multiprocesstools.crew import Crew
+from multiprocesstools.crew.crew import Crew
 from multiprocesstools.directories import Directories
 from multiprocesstools.errors import BadArgument
 
@@ -16,7 +16,7 @@ class DocumentedStyle:
     """The part of `MultiProcessHelper` that the original toolkit documents."""
 
     def __init__(self, crew: Crew, directories: Directories) -> None:
-        from multiprocesstools.inplace import InPlace
+        from multiprocesstools.items.inplace import InPlace
 
         self._crew, self._directories, self._inplace = crew, directories, InPlace(crew)
 

@@ -16,29 +16,29 @@ from typing import TYPE_CHECKING, Any
 
 from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.instance import Rules
-from multiprocesstools.crew import Crew, close_if_alive
+from multiprocesstools.crew.crew import Crew, close_if_alive
+from multiprocesstools.crew.heart import check_heartbeat
 from multiprocesstools.directories import Directories
 from multiprocesstools.documented import DocumentedStyle
 from multiprocesstools.errors import check_choice
-from multiprocesstools.heart import check_heartbeat
-from multiprocesstools.parameters import check_parameters
-from multiprocesstools.plans import Plans
-from multiprocesstools.run import Run, check_instance_name, unusable
-from multiprocesstools.settings import Settings
-from multiprocesstools.turns import TakingTurns
+from multiprocesstools.locks.turns import TakingTurns
+from multiprocesstools.plans.plans import Plans
+from multiprocesstools.run.directory import Run, check_instance_name, unusable
+from multiprocesstools.run.parameters import check_parameters
+from multiprocesstools.run.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from multiprocesstools.calls.summary import Summary
     from multiprocesstools.cells import Cells
-    from multiprocesstools.failure import Failure
-    from multiprocesstools.fate import Fate
-    from multiprocesstools.items import Item
-    from multiprocesstools.naming import Final
-    from multiprocesstools.progress import Listener
-    from multiprocesstools.statuses import Snapshot
-    from multiprocesstools.summary import Summary
-    from multiprocesstools.until import Until
+    from multiprocesstools.display.progress import Listener
+    from multiprocesstools.items.failure import Failure
+    from multiprocesstools.items.fate import Fate
+    from multiprocesstools.items.item import Item
+    from multiprocesstools.loop.until import Until
+    from multiprocesstools.plans.naming import Final
+    from multiprocesstools.upkeep.statuses import Snapshot
 
 
 class MultiProcessHelper(DocumentedStyle, TakingTurns):
@@ -75,8 +75,8 @@ class MultiProcessHelper(DocumentedStyle, TakingTurns):
         on_error: str = "continue", stop_after: int | None = 10, durable: bool = True, publish: str = "link",
         heartbeat: str = "thread",
     ) -> None:  # fmt: skip
-        from multiprocesstools.options import Options
-        from multiprocesstools.progress import Voice
+        from multiprocesstools.display.progress import Voice
+        from multiprocesstools.loop.options import Options
 
         check_choice("publish", publish, ("link", "rename"))
         check_heartbeat(heartbeat)
@@ -139,7 +139,7 @@ class MultiProcessHelper(DocumentedStyle, TakingTurns):
         anything is claimed (in a list of many directories the last one before anything in that directory is);
         TooManyFailures in the loop.
         """
-        from multiprocesstools.opening import open_loop
+        from multiprocesstools.loop.opening import open_loop
 
         options = replace(
             self._options, wait=wait, order=order, retry_failed=retry_failed, chunk=chunk, results=results,
@@ -172,8 +172,8 @@ class MultiProcessHelper(DocumentedStyle, TakingTurns):
         for one that was shut down, before anything is claimed; PoolBroken when a worker was killed and there is no
         function to make a new executor.
         """
+        from multiprocesstools.loop.opening import open_loop
         from multiprocesstools.mapping import map_items
-        from multiprocesstools.opening import open_loop
 
         options = replace(self._options, wait=wait, order=order, retry_failed=retry_failed, chunk=chunk)
         opening = partial(
@@ -212,7 +212,7 @@ class MultiProcessHelper(DocumentedStyle, TakingTurns):
         attempts are used up; StopRequested after `multiprocesstools stop`, because then not all items may be done;
         OutOfTime after a loop of this helper that `until` has ended with items left. While paused it does not build.
         """
-        from multiprocesstools.once import build_once
+        from multiprocesstools.items.once import build_once
 
         slot = self._directories.single(final, directory)
         return build_once(self._crew, slot, lambda: self.claim(final, directory=directory), build)
@@ -249,7 +249,7 @@ class MultiProcessHelper(DocumentedStyle, TakingTurns):
 
     def status(self) -> "Snapshot":
         """The state of the run, on all machines."""
-        from multiprocesstools.snapshot import take_snapshot
+        from multiprocesstools.upkeep.snapshot import take_snapshot
 
         if not self._crew.closed:
             self._crew.latest_member.journal.flush()
@@ -279,8 +279,8 @@ class MultiProcessHelper(DocumentedStyle, TakingTurns):
             raise unusable(self._run.directory, error) from error
 
     def _item(self, claim: Any, source: Any) -> "Item":
-        from multiprocesstools.items import Item
-        from multiprocesstools.terms import Terms
+        from multiprocesstools.items.item import Item
+        from multiprocesstools.items.terms import Terms
 
         def settled(item: Item, fate: "Fate", error: BaseException | None) -> None:
             self._crew.guard.leave()

@@ -9,16 +9,16 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-from multiprocesstools.call import Call, check_save, takes_path
-from multiprocesstools.crew import Crew
+from multiprocesstools.calls.call import Call, check_save, takes_path
+from multiprocesstools.calls.executors import Executors
+from multiprocesstools.calls.flight import Flight, settle
+from multiprocesstools.calls.saving import check_suffixes
+from multiprocesstools.calls.summary import Account, Summary
+from multiprocesstools.crew.crew import Crew
 from multiprocesstools.errors import BadArgument
-from multiprocesstools.executors import Executors
-from multiprocesstools.finals import WorkList
-from multiprocesstools.flight import Flight, settle
-from multiprocesstools.items import Item
-from multiprocesstools.order import FEW_FOLDERS
-from multiprocesstools.saving import check_suffixes
-from multiprocesstools.summary import Account, Summary
+from multiprocesstools.items.item import Item
+from multiprocesstools.loop.order import FEW_FOLDERS
+from multiprocesstools.plans.finals import WorkList
 
 Opening = Callable[..., Generator[Item, None, None]]
 

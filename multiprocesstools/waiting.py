@@ -9,7 +9,7 @@ from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.claims.slots import Listing, read_listing, read_settled
 from multiprocesstools.clock import Clock, SystemClock
 from multiprocesstools.retrying import RunTimeCounter, pauses
-from multiprocesstools.run import Run
+from multiprocesstools.run.directory import Run
 
 if TYPE_CHECKING:
     from pathlib import Path

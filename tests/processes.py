@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from multiprocesstools.journal import read_journal
+from multiprocesstools.run.journal import read_journal
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 DEADLINE_SECONDS = 20.0

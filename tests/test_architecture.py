@@ -14,9 +14,9 @@ PACKAGE = Path(__file__).parent.parent / "multiprocesstools"
 FLOORS = [
     ["errors.base"],
     ["errors.misuse", "errors.run", "errors.work", "errors.script", "errors.steps"],
-    ["errors", "clock", "text", "digest", "notebook"],
-    ["table"],
-    ["statuses"],
+    ["errors", "clock", "display.text", "run.digest", "display.notebook"],
+    ["display.table"],
+    ["upkeep.statuses"],
     ["claims.held"],
     ["claims.disk"],
     ["claims.noted"],
@@ -28,33 +28,59 @@ FLOORS = [
     ["claims.claim"],
     ["claims.direct", "claims.chunk"],
     ["claims.sweep"],
-    ["parameters"],
-    ["settings"],
-    ["run", "journal", "logs", "naming", "results", "saving", "cut", "diagnosis"],
-    ["options", "failure", "doctor", "meeting"],
-    ["call", "fate"],
-    ["finals", "second_opinion"],
-    ["inventory"],
-    ["plan"],
-    ["agreement"],
+    ["run.parameters"],
+    ["run.settings"],
+    [
+        "run.directory",
+        "run.journal",
+        "run.logs",
+        "plans.naming",
+        "items.results",
+        "calls.saving",
+        "plans.cut",
+        "doctor.diagnosis",
+    ],
+    ["loop.options", "items.failure", "doctor.doctor", "doctor.meeting"],
+    ["calls.call", "items.fate"],
+    ["plans.finals", "doctor.second_opinion"],
+    ["plans.inventory"],
+    ["plans.plan"],
+    ["plans.agreement"],
     ["retrying"],
     ["batch.command"],
     ["batch.system"],
     ["batch.slurm", "batch.gridengine", "batch.pbs", "batch.lsf"],
     ["batch.inquiry"],
-    ["requests", "plans", "heart", "progress", "signals", "waiting", "pulse", "diary"],
-    ["pacemaker", "until"],
-    ["archive", "lookup", "onlooker", "member", "snapshot", "hints", "order"],
-    ["explain", "crew", "retry", "sweeper", "watch"],
-    ["executors", "terms"],
-    ["items", "inplace", "course", "holds"],
-    ["flight", "summary"],
-    ["board"],
-    ["scout", "chunks"],
-    ["loop", "once", "locks"],
-    ["turns"],
+    [
+        "run.requests",
+        "plans.plans",
+        "crew.heart",
+        "display.progress",
+        "crew.signals",
+        "waiting",
+        "crew.pulse",
+        "upkeep.diary",
+    ],
+    ["crew.pacemaker", "loop.until"],
+    [
+        "upkeep.archive",
+        "upkeep.lookup",
+        "upkeep.onlooker",
+        "crew.member",
+        "upkeep.snapshot",
+        "plans.hints",
+        "loop.order",
+    ],
+    ["upkeep.explain", "crew.crew", "upkeep.retry", "upkeep.sweeper", "loop.watch"],
+    ["calls.executors", "items.terms"],
+    ["items.item", "items.inplace", "loop.course", "locks.holds"],
+    ["calls.flight", "calls.summary"],
+    ["loop.board"],
+    ["loop.scout", "loop.chunks"],
+    ["loop.loop", "items.once", "locks.locks"],
+    ["locks.turns"],
     ["directories"],
-    ["opening", "documented", "mapping", "cells"],
+    ["loop.opening", "documented", "mapping", "cells"],
     ["helper"],
     ["steps.step", "steps.devices", "steps.params", "steps.ranks", "steps.functions", "steps.program", "steps.gpus"],
     ["steps.plan", "steps.keys", "steps.frontier", "steps.work"],
@@ -132,20 +158,23 @@ FLOORS = [
 ]
 MOST_LINES, MOST_BODY_LINES = 300, 40
 ONLY_HERE_PRINTING = {name for floor in FLOORS for name in floor if name.startswith("cli")} | {
-    "progress",
-    "logs",
+    "display.progress",
+    "run.logs",
     "workers.far",
 }
-ONLY_HERE_PROBING = {"claims.identity", "signals", "pacemaker"}
-ONLY_HERE_STARTING = {"batch.command", "pacemaker", "steps.program", "workers.far"}
-ONLY_HERE_BATCH_SYSTEMS = {"member"}
+ONLY_HERE_PROBING = {"claims.identity", "crew.signals", "crew.pacemaker"}
+ONLY_HERE_STARTING = {"batch.command", "crew.pacemaker", "steps.program", "workers.far"}
+ONLY_HERE_BATCH_SYSTEMS = {"crew.member"}
 
 # What `from multiprocesstools import MultiProcessHelper` must not load, because not every loop needs it.
 HEAVY = [
     *["click", "rich", "psygnal", "cloudpickle", "numpy", "pandas"],
     *["multiprocessing", "asyncio", "http", "email.message", "unittest"],
 ]
-HOUSES = ("__init__", "batch", "claims", "compat", "report", "steps", "tasks", "workers")
+HOUSES = (
+    *["__init__", "batch", "calls", "claims", "compat", "crew", "display", "doctor", "items", "locks", "loop", "plans"],
+    *["report", "run", "steps", "tasks", "upkeep", "workers"],
+)
 
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
@@ -193,7 +222,7 @@ def test_imports_run_downwards(name: str) -> None:
 
 
 def test_the_import_check_sees_imports() -> None:
-    assert "claims.claim" in imported(trees()["crew"])
+    assert "claims.claim" in imported(trees()["crew.crew"])
 
 
 @pytest.mark.parametrize("name", ROOMS)

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from multiprocesstools import MultiProcessHelper
-from multiprocesstools.archive import Archive, Selection
-from multiprocesstools.run import Run
+from multiprocesstools.run.directory import Run
+from multiprocesstools.upkeep.archive import Archive, Selection
 from tests.tools import CHECKOUT, command
 
 ALL = Selection()
@@ -154,8 +154,8 @@ def test_very_many_events_of_many_instances_need_little_room(run: Run) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     script = f"""
 import resource
-from multiprocesstools.archive import Archive, Selection
-from multiprocesstools.run import Run
+from multiprocesstools.upkeep.archive import Archive, Selection
+from multiprocesstools.run.directory import Run
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, {hard}))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 times = [entry.time for entry in Archive(Run({run.directory!r}), Selection()).read()]

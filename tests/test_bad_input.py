@@ -727,7 +727,7 @@ def test_an_output_that_cannot_be_synced_or_published_fails_and_leaves_no_stagin
             refused.append(path)
         return error if hit else 0
 
-    monkeypatch.setattr("multiprocesstools.run.PosixDisk", lambda: FaultyDisk(fault))
+    monkeypatch.setattr("multiprocesstools.run.directory.PosixDisk", lambda: FaultyDisk(fault))
     with helper(run, max_attempts=2) as mph:
         for item in mph.items(["bad", "good"], final="{value}", progress=False):
             with item:
@@ -744,7 +744,8 @@ def test_a_claim_that_cannot_be_made_ends_the_loop_with_one_clear_message_and_no
     run: Path, monkeypatch: pytest.MonkeyPatch, error: int
 ) -> None:
     monkeypatch.setattr(
-        "multiprocesstools.run.PosixDisk", lambda: FaultyDisk(lambda verb, path: error * path.endswith(".b.claim-1"))
+        "multiprocesstools.run.directory.PosixDisk",
+        lambda: FaultyDisk(lambda verb, path: error * path.endswith(".b.claim-1")),
     )
     with helper(run) as mph, pytest.raises(RunDirectoryUnusable, match=os.strerror(error)):
         for item in mph.items(["a", "b"], final="{value}", progress=False, order="given"):
@@ -764,7 +765,7 @@ def test_an_ended_file_whose_close_is_refused_is_never_half_written_and_comes_wh
     def fault(verb: str, path: str) -> int:
         return error if verb == "create" and full.is_set() and "-e" in path and path.endswith(".ended") else 0
 
-    monkeypatch.setattr("multiprocesstools.run.PosixDisk", lambda: FaultyDisk(fault))
+    monkeypatch.setattr("multiprocesstools.run.directory.PosixDisk", lambda: FaultyDisk(fault))
     with helper(run) as mph:
         item = mph.claim("x")
         assert item is not None

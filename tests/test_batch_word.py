@@ -113,5 +113,5 @@ def test_a_loop_in_a_batch_job_loads_nothing_of_batch_systems_until_it_asks(slur
         child.hear("begun")
         loaded = child.hear().split()
         child.succeed()
-    assert "multiprocesstools.loop" in loaded
+    assert "multiprocesstools.loop.loop" in loaded
     assert [name for name in loaded if name.startswith("multiprocesstools.batch")] == []

@@ -11,8 +11,8 @@ import pytest
 
 from multiprocesstools import MultiProcessHelper, read_result
 from multiprocesstools.errors import BadArgument, ChunksDiffer, ItemFailed, NoResult, NothingWritten
-from multiprocesstools.plans import Plans
-from multiprocesstools.run import Run
+from multiprocesstools.plans.plans import Plans
+from multiprocesstools.run.directory import Run
 from tests.processes import Child, briefly, command, events, hidden, run_to_end, wait_until
 
 CHUNKS = [7, "auto"]

@@ -12,8 +12,8 @@ import pytest
 
 from multiprocesstools import MultiProcessHelper
 from multiprocesstools.errors import UnknownItem
-from multiprocesstools.retry import retry
-from multiprocesstools.run import Run
+from multiprocesstools.run.directory import Run
+from multiprocesstools.upkeep.retry import retry
 
 HOLD = """
 import os, sys

@@ -98,7 +98,8 @@ def test_a_second_run_over_finished_items_makes_no_call_per_item(tmp_path: Path)
 
 def test_status_makes_no_call_per_item(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", script(), str(tmp_path / "run"), "2000"], check=True, timeout=120)
-    status = "import sys\nfrom multiprocesstools.snapshot import take_snapshot\nfrom multiprocesstools.run import Run\n"
+    status = "import sys\nfrom multiprocesstools.upkeep.snapshot import take_snapshot\n"
+    status += "from multiprocesstools.run.directory import Run\n"
     status += "assert take_snapshot(Run(sys.argv[1])).done == int(sys.argv[2])"
     counted = calls(status, tmp_path / "run", 2000, tmp_path / "trace")
     assert 0 < counted["getdents64"] < 100

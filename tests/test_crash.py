@@ -10,7 +10,7 @@ from multiprocesstools.claims import identity
 from multiprocesstools.claims.instance import Instance, Rules
 from multiprocesstools.claims.record import Beat, Record
 from multiprocesstools.claims.sweep import sweep
-from multiprocesstools.run import Run
+from multiprocesstools.run.directory import Run
 from tests.processes import (
     Child,
     briefly,

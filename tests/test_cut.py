@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from multiprocesstools.cut import Cut, check_chunk, head_of, suggested_items
 from multiprocesstools.errors import BadArgument
+from multiprocesstools.plans.cut import Cut, check_chunk, head_of, suggested_items
 
 PLAN = "0123456789abcdef" * 2
 

@@ -13,10 +13,10 @@ import pytest
 from multiprocesstools import MultiProcessHelper
 from multiprocesstools.claims.probe import Findings, Mount, mount_of
 from multiprocesstools.cli.doctor import doctor
-from multiprocesstools.diagnosis import Facts, diagnose
-from multiprocesstools.doctor import examine
+from multiprocesstools.doctor.diagnosis import Facts, diagnose
+from multiprocesstools.doctor.doctor import examine
+from multiprocesstools.doctor.second_opinion import Opinion, Race
 from multiprocesstools.errors import BadArgument, UnsafeFilesystem
-from multiprocesstools.second_opinion import Opinion, Race
 from tests.labs.mounts import mount_lab, require_mount_lab
 from tests.test_nfs_locks import SHORT_DOCTOR
 from tests.tools import command, mounted, require_root

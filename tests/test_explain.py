@@ -16,11 +16,11 @@ from multiprocesstools.claims.ended import Ended, Outcome
 from multiprocesstools.claims.record import Beat, Record
 from multiprocesstools.claims.survey import Rule
 from multiprocesstools.errors import SeveralItems, UnknownItem
-from multiprocesstools.explain import Explanation, explain
-from multiprocesstools.lookup import nearest
 from multiprocesstools.report.explanation import explanation_text, what_next, why
-from multiprocesstools.retry import retry
-from multiprocesstools.run import Run
+from multiprocesstools.run.directory import Run
+from multiprocesstools.upkeep.explain import Explanation, explain
+from multiprocesstools.upkeep.lookup import nearest
+from multiprocesstools.upkeep.retry import retry
 from tests.clocks import HandClock
 from tests.processes import Child, events, wait_until
 from tests.tools import command, tree

@@ -8,7 +8,7 @@ import pytest
 
 from multiprocesstools.claims.slots import check_relative
 from multiprocesstools.errors import BadArgument, BadName, DuplicateFinal, NoSources
-from multiprocesstools.finals import WorkList, source_identities, template_text, uses_index, work_list
+from multiprocesstools.plans.finals import WorkList, source_identities, template_text, uses_index, work_list
 
 
 def names(sources: Any, final: Any) -> list[str]:

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from multiprocesstools import MultiProcessHelper, order
+from multiprocesstools import MultiProcessHelper
 from multiprocesstools.claims.posix import PosixDisk
-from multiprocesstools.hints import Heard, Hints, folders_of_hints, not_over
-from multiprocesstools.order import FEW_FOLDERS
-from multiprocesstools.plans import Plans
-from multiprocesstools.retry import retry
-from multiprocesstools.run import Run
-from multiprocesstools.sweeper import clean_up, preview
+from multiprocesstools.loop import order
+from multiprocesstools.loop.order import FEW_FOLDERS
+from multiprocesstools.plans.hints import Heard, Hints, folders_of_hints, not_over
+from multiprocesstools.plans.plans import Plans
+from multiprocesstools.run.directory import Run
+from multiprocesstools.upkeep.retry import retry
+from multiprocesstools.upkeep.sweeper import clean_up, preview
 
 FOLDERS = FEW_FOLDERS + 2
 LOOP = """

@@ -15,7 +15,7 @@ import pytest
 
 from multiprocesstools import MultiProcessHelper
 from multiprocesstools.errors import RunDirectoryUnusable
-from multiprocesstools.journal import read_journal
+from multiprocesstools.run.journal import read_journal
 from tests.processes import Child, briefly, command, events, records, run_to_end, wait_until
 
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}:[^:]+:[^:]+:(?P<name>[^:]+):(?P<level>[A-Z]+):(?P<message>.*)")
@@ -142,7 +142,7 @@ class TestLogFile:
             assert records(run) == ["test-1"]
             raise OSError(28, "No space left on device", path)
 
-        monkeypatch.setattr("multiprocesstools.logs.LogFile", refuse)
+        monkeypatch.setattr("multiprocesstools.run.logs.LogFile", refuse)
         with pytest.raises(RunDirectoryUnusable, match="No space left"):
             MultiProcessHelper("test", run)
         assert records(run) == []

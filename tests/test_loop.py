@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from multiprocesstools import MultiProcessHelper
+from multiprocesstools.display.progress import Tally
 from multiprocesstools.errors import FinalOfAnotherKind, TooManyFailures
-from multiprocesstools.progress import Tally
 
 TAKE = """
 import os, sys

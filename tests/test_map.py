@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from multiprocesstools import MultiProcessHelper, Summary
-from multiprocesstools.call import check_save, takes_path
+from multiprocesstools.calls.call import check_save, takes_path
 from multiprocesstools.claims.slots import Slot
-from multiprocesstools.crew import Crew
+from multiprocesstools.crew.crew import Crew
+from multiprocesstools.display.progress import Tally
 from multiprocesstools.errors import BadArgument, MultiProcessError, TooManyFailures
-from multiprocesstools.progress import Tally
 from tests.mapped import QUIET, Reluctant, assert_all_ended, mapped, square, write, write_nothing, write_pid
 from tests.processes import Child, command, events, hidden, names, outputs, wait_until
 
@@ -392,7 +392,7 @@ class TestSignatures:
     def test_a_package_that_is_missing_is_missed_before(
         self, mph: MultiProcessHelper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("multiprocesstools.saving.find_spec", lambda name: None)
+        monkeypatch.setattr("multiprocesstools.calls.saving.find_spec", lambda name: None)
         with pytest.raises(BadArgument, match="pip install numpy"):
             mapped(mph, square, range(3), final="{value}.npy")
 

@@ -138,9 +138,9 @@ def test_two_doctors_see_the_truth_between_two_clients(lab: NfsLab) -> None:
 SHORT_DOCTOR = """
 import json, sys
 from multiprocesstools import second_opinion
-from multiprocesstools.doctor import examine
+from multiprocesstools.doctor.doctor import examine
 from multiprocesstools.report.doctor import consultation_dict
-from multiprocesstools.second_opinion import consult
+from multiprocesstools.doctor.second_opinion import consult
 second_opinion.ROUNDS = 20  # in one step: over sshfs each meeting takes seconds
 diagnosis = examine(sys.argv[1])
 print(json.dumps(consultation_dict(diagnosis, consult(diagnosis.facts.directory, timeout=30, observe_seconds=6))))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from multiprocesstools.journal import read_journal
-from multiprocesstools.table import table
+from multiprocesstools.display.table import table
+from multiprocesstools.run.journal import read_journal
 from tests.notebooks import Notebook, errors, said, shown
 from tests.processes import DEADLINE_SECONDS, Child, briefly, ended, events, hidden, names, outputs, records, wait_until
 from tests.readme import block, fill

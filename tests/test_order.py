@@ -2,7 +2,7 @@
 
 import pytest
 
-from multiprocesstools.order import FEW_FOLDERS, OPEN, Act, Step, Walk, lists_all_at_start, place_of
+from multiprocesstools.loop.order import FEW_FOLDERS, OPEN, Act, Step, Walk, lists_all_at_start, place_of
 
 TAKEN = OPEN + 1
 

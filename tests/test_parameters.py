@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from multiprocesstools import MultiProcessHelper
 from multiprocesstools.errors import BadArgument, ParametersDiffer, SettingsDiffer
-from multiprocesstools.parameters import check_parameters, differences
-from multiprocesstools.run import Run
+from multiprocesstools.run.directory import Run
+from multiprocesstools.run.parameters import check_parameters, differences
 from tests.tools import Child, tree
 
 GIVEN = {"threshold": 0.5, "filters": ["gauss", {"sigma": 2}], "mask": None}

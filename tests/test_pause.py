@@ -12,8 +12,8 @@ import pytest
 
 from multiprocesstools import MultiProcessHelper
 from multiprocesstools.errors import HelperClosed, StopRequested
-from multiprocesstools.requests import PAUSE, STOP, Requests, request, withdraw
-from multiprocesstools.run import Run
+from multiprocesstools.run.directory import Run
+from multiprocesstools.run.requests import PAUSE, STOP, Requests, request, withdraw
 from tests.processes import CHECKOUT, Child, command, events, hidden, outputs, records, wait_until
 
 LOOP = """

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from multiprocesstools.errors import DuplicateFinal, ListChanged, NewerFormat
-from multiprocesstools.finals import work_list
-from multiprocesstools.inventory import Inventory
-from multiprocesstools.plans import Plan, Plans
-from multiprocesstools.run import Run
+from multiprocesstools.plans.finals import work_list
+from multiprocesstools.plans.inventory import Inventory
+from multiprocesstools.plans.plans import Plan, Plans
+from multiprocesstools.run.directory import Run
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from multiprocesstools import MultiProcessHelper
-from multiprocesstools.plans import Plans
-from multiprocesstools.run import Run, private_owner, process_token
-from multiprocesstools.settings import Settings
-from multiprocesstools.sweeper import clean_up, preview
+from multiprocesstools.plans.plans import Plans
+from multiprocesstools.run.directory import Run, private_owner, process_token
+from multiprocesstools.run.settings import Settings
+from multiprocesstools.upkeep.sweeper import clean_up, preview
 from tests.test_plans import inventory, items_of
 
 ID = "0123456789abcdef" * 2
@@ -26,7 +26,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def token_of_the_dead() -> str:
-    code = f"from multiprocesstools.run import process_token; print(process_token({ID!r}))"
+    code = f"from multiprocesstools.run.directory import process_token; print(process_token({ID!r}))"
     return subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from multiprocesstools import MultiProcessHelper
-from multiprocesstools.progress import Lines, Tally, Voice, closing, opening, waiting
+from multiprocesstools.display.progress import Lines, Tally, Voice, closing, opening, waiting
 
 LOOP = """
 import sys

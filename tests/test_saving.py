@@ -10,8 +10,8 @@ import numpy
 import pandas
 import pytest
 
+from multiprocesstools.calls.saving import WRITERS, check_suffixes, save
 from multiprocesstools.errors import BadArgument, CannotSave
-from multiprocesstools.saving import WRITERS, check_suffixes, save
 
 FRAME = pandas.DataFrame({"area": [1.5, 2.5], "name": ["a", "b,c"]})
 NAMED = FRAME.set_index("name")

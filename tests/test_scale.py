@@ -15,9 +15,9 @@ PROGRAM = """
 import sys
 what, run, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 from multiprocesstools import MultiProcessHelper
-from multiprocesstools.snapshot import take_snapshot
-from multiprocesstools.sweeper import preview
-from multiprocesstools.run import Run
+from multiprocesstools.upkeep.snapshot import take_snapshot
+from multiprocesstools.upkeep.sweeper import preview
+from multiprocesstools.run.directory import Run
 def peak():
     with open("/proc/self/status") as file:  # getrusage(2) would also count the process that started this one
         return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) * 1024

@@ -13,8 +13,8 @@ from pkgutil import resolve_name
 import pytest
 
 from multiprocesstools import MultiProcessHelper
+from multiprocesstools.crew.signals import SIGNALS
 from multiprocesstools.errors import ItemNotEntered
-from multiprocesstools.signals import SIGNALS
 from tests.processes import Child, briefly, command, ended, events, hidden, outputs, records
 
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -696,7 +696,7 @@ class TestBetweenClaimAndWork:
 
         monkeypatch.setattr(owner, name, interrupting)
 
-    TAKEN, MADE = "multiprocesstools.crew:claims:entered", "multiprocesstools.items:Item:__init__"
+    TAKEN, MADE = "multiprocesstools.crew.crew:claims:entered", "multiprocesstools.items.item:Item:__init__"
 
     @pytest.mark.parametrize(
         ("style", "target"),
@@ -736,7 +736,7 @@ class TestBetweenClaimAndWork:
         before = signal.getsignal(signal.SIGINT)
         with MultiProcessHelper("test", run, max_attempts=1) as mph:
             mph.create_directory("out")
-            self._interrupt_once_after(monkeypatch, "multiprocesstools.inplace:direct:begin", [])
+            self._interrupt_once_after(monkeypatch, "multiprocesstools.items.inplace:direct:begin", [])
             with pytest.raises(KeyboardInterrupt):
                 mph.create_temp_file("a.txt", "a.tmp", "out")
             assert signal.getsignal(signal.SIGINT) == before
@@ -753,7 +753,7 @@ class TestAtAnyMoment:
     ROUNDS, ITEMS = 40, 2000
     NURSERY = """
         import random
-        import multiprocesstools.loop, multiprocesstools.inplace, multiprocesstools.snapshot
+        import multiprocesstools.loop.loop, multiprocesstools.items.inplace, multiprocesstools.upkeep.snapshot
         WHOLE = "whole " * 50
         begun = []
 

@@ -16,7 +16,7 @@ from multiprocesstools.batch import slurm
 from multiprocesstools.batch.command import Commands
 from multiprocesstools.claims.identity import Job
 from multiprocesstools.claims.record import decode
-from multiprocesstools.journal import read_journal
+from multiprocesstools.run.journal import read_journal
 from tests.labs.foreground import CHECKOUT
 from tests.labs.slurm import SlurmLab
 from tests.readme import SCRIPT, block, fill

@@ -37,15 +37,18 @@ LIBRARY_OF_A_LOOP = LIBRARY_OF_AN_IMPORT | words("""
     bisect encodings fnmatch glob grp hashlib ipaddress logging ntpath pathlib pwd random textwrap traceback urllib
 """)
 ROOMS_OF_AN_IMPORT = words("""
-    agreement claims claims.assess claims.bind claims.chunk claims.claim claims.disk claims.ended claims.hands
-    claims.held claims.identity claims.instance claims.noted claims.pace claims.peers claims.posix claims.publish
-    claims.record claims.slots claims.steady claims.survey claims.whole clock crew cut digest directories documented
-    errors errors.base errors.misuse errors.run errors.script errors.work heart helper journal member parameters plan
-    plans requests run settings signals turns
+    claims claims.assess claims.bind claims.chunk claims.claim claims.disk claims.ended claims.hands claims.held
+    claims.identity claims.instance claims.noted claims.pace claims.peers claims.posix claims.publish claims.record
+    claims.slots claims.steady claims.survey claims.whole clock crew crew.crew crew.heart crew.member crew.signals
+    directories documented errors errors.base errors.misuse errors.run errors.script errors.work helper locks
+    locks.turns plans plans.agreement plans.cut plans.plan plans.plans run run.digest run.directory run.journal
+    run.parameters run.requests run.settings
 """)
 ROOMS_OF_A_LOOP = ROOMS_OF_AN_IMPORT | words("""
-    board chunks course claims.again claims.direct claims.probe failure fate finals hints inplace inventory items logs
-    loop naming opening options order progress results scout terms text watch
+    claims.again claims.direct claims.probe display display.progress display.text items items.failure items.fate
+    items.inplace items.item items.results items.terms loop loop.board loop.chunks loop.course loop.loop
+    loop.opening loop.options loop.order loop.scout loop.watch plans plans.finals plans.hints plans.inventory
+    plans.naming run run.logs
 """)
 
 STARTS = 9
@@ -80,7 +83,7 @@ def test_the_package_alone_loads_nothing_of_the_library() -> None:
     assert loaded("import multiprocesstools") == (set(), set())
 
 
-@pytest.mark.parametrize("module", ["psutil", "xml.dom", "multiprocesstools.snapshot"])
+@pytest.mark.parametrize("module", ["psutil", "xml.dom", "multiprocesstools.upkeep.snapshot"])
 def test_a_module_that_is_added_is_seen(module: str) -> None:
     rooms, library = loaded(f"{FRONT_DOOR}; import {module}")
     assert (rooms - ROOMS_OF_AN_IMPORT) | (library - LIBRARY_OF_AN_IMPORT) >= {

@@ -11,8 +11,8 @@ import pytest
 
 from multiprocesstools import MultiProcessHelper
 from multiprocesstools.errors import BadArgument, OutOfTime, StopRequested
-from multiprocesstools.run import Run
-from multiprocesstools.until import Limit, measured, wall_end
+from multiprocesstools.loop.until import Limit, measured, wall_end
+from multiprocesstools.run.directory import Run
 from tests.clocks import HandClock
 from tests.tools import tree
 

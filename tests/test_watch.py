@@ -1,8 +1,8 @@
 """What is watched, and listed for a bar, while others work."""
 
-from multiprocesstools.finals import Folder
-from multiprocesstools.order import FEW_FOLDERS
-from multiprocesstools.watch import Counting, Watch
+from multiprocesstools.loop.order import FEW_FOLDERS
+from multiprocesstools.loop.watch import Counting, Watch
+from multiprocesstools.plans.finals import Folder
 
 BEAT = 20.0
 

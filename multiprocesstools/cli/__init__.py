@@ -20,6 +20,7 @@ from multiprocesstools.cli.status import status
 from multiprocesstools.cli.steps import steps
 from multiprocesstools.cli.stop import stop
 from multiprocesstools.cli.tasks import tasks
+from multiprocesstools.display.text import printable
 from multiprocesstools.errors import (
     MisuseError,
     MultiProcessError,
@@ -27,7 +28,6 @@ from multiprocesstools.errors import (
     ServerUnreachable,
     UnsafeFilesystem,
 )
-from multiprocesstools.text import printable
 
 UNUSABLE, INTERRUPTED, USAGE = 4, 130, 2
 

@@ -8,9 +8,9 @@ import click
 from multiprocesstools.claims.sweep import Report
 from multiprocesstools.cli.common import ALL_DONE, UNFINISHED, directory_argument, json_option, open_run, print_json
 from multiprocesstools.report.text import Relative, sweep_text
-from multiprocesstools.run import Run
-from multiprocesstools.settings import Settings
-from multiprocesstools.sweeper import clean_up, preview
+from multiprocesstools.run.directory import Run
+from multiprocesstools.run.settings import Settings
+from multiprocesstools.upkeep.sweeper import clean_up, preview
 
 
 @click.command()

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from multiprocesstools.requests import request
-from multiprocesstools.run import Run
-from multiprocesstools.settings import Settings
-from multiprocesstools.statuses import Snapshot
-from multiprocesstools.text import printable
+from multiprocesstools.display.text import printable
+from multiprocesstools.run.directory import Run
+from multiprocesstools.run.requests import request
+from multiprocesstools.run.settings import Settings
+from multiprocesstools.upkeep.statuses import Snapshot
 
 if TYPE_CHECKING:
     from multiprocesstools.steps.overview import Overview

@@ -18,9 +18,9 @@ def doctor(directory: str, as_json: bool, peer: bool, timeout: float) -> int:
 
     DIR is any directory (default: here); nothing is left in it. Exit code: 0 safe, 4 unsafe or unusable.
     """
-    from multiprocesstools.doctor import examine
+    from multiprocesstools.doctor.doctor import examine
+    from multiprocesstools.doctor.second_opinion import consult
     from multiprocesstools.report.doctor import consultation_dict, consultation_text
-    from multiprocesstools.second_opinion import consult
 
     if not timeout > 0:
         raise BadArgument("--timeout", timeout, "it must be a number of seconds, more than 0")

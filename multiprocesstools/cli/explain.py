@@ -3,10 +3,10 @@
 import click
 
 from multiprocesstools.cli.common import ALL_DONE, item_named, json_option, open_run, print_json, steps_of
-from multiprocesstools.explain import OBSERVE_SECONDS
-from multiprocesstools.explain import explain as explain_item
 from multiprocesstools.report.explanation import explanation_text, sign_of_life, what_next, why
-from multiprocesstools.run import Run
+from multiprocesstools.run.directory import Run
+from multiprocesstools.upkeep.explain import OBSERVE_SECONDS
+from multiprocesstools.upkeep.explain import explain as explain_item
 
 
 @click.command()

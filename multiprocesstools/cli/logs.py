@@ -6,9 +6,9 @@ from itertools import islice
 
 import click
 
-from multiprocesstools.archive import Archive, Selection
 from multiprocesstools.cli.common import ALL_DONE, directory_argument, open_run
 from multiprocesstools.report.text import entry_text
+from multiprocesstools.upkeep.archive import Archive, Selection
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _POLL_SECONDS, _BLOCK = 1.0, 500

@@ -3,8 +3,8 @@
 import click
 
 from multiprocesstools.cli.common import ALL_DONE, ask_all, directory_argument, open_run
-from multiprocesstools.requests import PAUSE
-from multiprocesstools.text import shown
+from multiprocesstools.display.text import shown
+from multiprocesstools.run.requests import PAUSE
 
 
 @click.command()

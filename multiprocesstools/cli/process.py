@@ -7,7 +7,7 @@ from typing import IO
 import click
 
 from multiprocesstools.cli.common import ALL_DONE, FAILED_ITEMS
-from multiprocesstools.text import printable
+from multiprocesstools.display.text import printable
 
 
 @click.group()

@@ -3,8 +3,8 @@
 import click
 
 from multiprocesstools.cli.common import ALL_DONE, directory_argument, open_run
-from multiprocesstools.requests import PAUSE, withdraw
-from multiprocesstools.settings import Settings
+from multiprocesstools.run.requests import PAUSE, withdraw
+from multiprocesstools.run.settings import Settings
 
 
 @click.command()

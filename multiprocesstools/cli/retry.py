@@ -3,8 +3,8 @@
 import click
 
 from multiprocesstools.cli.common import ALL_DONE, item_named, open_run
-from multiprocesstools.retry import retry as retry_items
-from multiprocesstools.text import count, printable
+from multiprocesstools.display.text import count, printable
+from multiprocesstools.upkeep.retry import retry as retry_items
 
 
 @click.command()

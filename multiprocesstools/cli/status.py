@@ -4,7 +4,7 @@ import click
 
 from multiprocesstools.cli.common import directory_argument, exit_code, json_option, open_run, print_json, steps_of
 from multiprocesstools.report.text import snapshot_text
-from multiprocesstools.snapshot import take_snapshot
+from multiprocesstools.upkeep.snapshot import take_snapshot
 
 
 @click.command()

@@ -3,7 +3,7 @@
 import click
 
 from multiprocesstools.cli.common import ALL_DONE, ask_all, directory_argument, open_run
-from multiprocesstools.requests import STOP
+from multiprocesstools.run.requests import STOP
 
 
 @click.command()

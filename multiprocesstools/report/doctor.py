@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from multiprocesstools.diagnosis import Diagnosis, Facts
-from multiprocesstools.second_opinion import Opinion
-from multiprocesstools.text import printable
+from multiprocesstools.display.text import printable
+from multiprocesstools.doctor.diagnosis import Diagnosis, Facts
+from multiprocesstools.doctor.second_opinion import Opinion
 
 _MICROSECOND, _MILLISECOND = 1e6, 1e3
 

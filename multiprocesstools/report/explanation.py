@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from multiprocesstools.claims.survey import MOST_INTERRUPTIONS, Rule, State
-from multiprocesstools.explain import Attempt, Explanation, Owner
+from multiprocesstools.display.text import duration, printable, shown
 from multiprocesstools.report.text import entry_text, moment
-from multiprocesstools.text import duration, printable, shown
+from multiprocesstools.upkeep.explain import Attempt, Explanation, Owner
 
 _RULES = {
     Rule.FINAL_THERE: "its output is there and complete",

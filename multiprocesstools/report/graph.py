@@ -5,9 +5,9 @@ Mermaid: https://mermaid.js.org/syntax/flowchart.html. DOT: https://graphviz.org
 
 from collections.abc import Callable
 
+from multiprocesstools.display.text import printable
 from multiprocesstools.steps.overview import Overview
 from multiprocesstools.steps.step import Status, Step
-from multiprocesstools.text import printable
 
 COLOURS = {
     Status.NEW: "#eeeeee", Status.SCHEDULED: "#cfe2f3", Status.RUNNING: "#ffe599", Status.FINISHED: "#b6d7a8",

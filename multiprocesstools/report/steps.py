@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from multiprocesstools.statuses import Snapshot
+from multiprocesstools.display.text import duration, printable
 from multiprocesstools.steps.overview import Overview
 from multiprocesstools.steps.place import ITEMS
 from multiprocesstools.steps.step import Status, Step
-from multiprocesstools.text import duration, printable
+from multiprocesstools.upkeep.statuses import Snapshot
 
 _MOST_LINES = 20
 _UNFINISHED = (Status.NEW, Status.SCHEDULED, Status.RUNNING, Status.WAITING, Status.INTERACTIVE)

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from multiprocesstools.archive import Entry
 from multiprocesstools.claims.sweep import Report
-from multiprocesstools.statuses import ItemStatus, Snapshot
-from multiprocesstools.text import count, duration, printable, shown
+from multiprocesstools.display.text import count, duration, printable, shown
+from multiprocesstools.upkeep.archive import Entry
+from multiprocesstools.upkeep.statuses import ItemStatus, Snapshot
 
 _MOST_LINES = 20
 

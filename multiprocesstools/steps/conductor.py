@@ -23,17 +23,17 @@ from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.hands import How
 from multiprocesstools.claims.slots import Files, Listing, Slot
 from multiprocesstools.claims.survey import State
-from multiprocesstools.crew import Crew
+from multiprocesstools.crew.crew import Crew
 from multiprocesstools.errors import SessionReplaced
-from multiprocesstools.fate import Fate
-from multiprocesstools.items import Item
+from multiprocesstools.items.fate import Fate
+from multiprocesstools.items.item import Item
+from multiprocesstools.items.terms import Terms
 from multiprocesstools.steps.devices import Dealer, Share
 from multiprocesstools.steps.frontier import Frontier
 from multiprocesstools.steps.ledger import Ledger
 from multiprocesstools.steps.outlook import Outlook
 from multiprocesstools.steps.place import Place
 from multiprocesstools.steps.step import ENDED, Status, Step
-from multiprocesstools.terms import Terms
 
 TICK_SECONDS = 0.05
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS, _BUSY_LOOK_SECONDS = 0.2, 1.0, 2.0

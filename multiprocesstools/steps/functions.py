@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
 from typing import Any
 
-from multiprocesstools.digest import sha256
 from multiprocesstools.errors import BadStep
+from multiprocesstools.run.digest import sha256
 
 PICKLED = "__pickled__"
 _OWN = "self."

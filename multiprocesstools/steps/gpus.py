@@ -20,7 +20,7 @@ from itertools import takewhile
 from typing import Any
 
 from multiprocesstools.errors import BadArgument, LockTimeout, StopRequested
-from multiprocesstools.locks import Lock
+from multiprocesstools.locks.locks import Lock
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _GRANTED = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS", "GPU_DEVICE_ORDINAL")

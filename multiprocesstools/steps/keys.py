@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from multiprocesstools.digest import sha256
+from multiprocesstools.run.digest import sha256
 from multiprocesstools.steps.step import Step
 
 _KEY_DIGITS = 20

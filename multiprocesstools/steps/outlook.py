@@ -12,7 +12,7 @@ from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.record import Record
 from multiprocesstools.claims.slots import Files, Slot
 from multiprocesstools.claims.survey import Finding
-from multiprocesstools.crew import Crew
+from multiprocesstools.crew.crew import Crew
 from multiprocesstools.steps.place import Place
 
 

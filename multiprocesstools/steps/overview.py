@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from multiprocesstools.errors import StepFailed, UnknownStep
-from multiprocesstools.run import Run
+from multiprocesstools.run.directory import Run
 from multiprocesstools.steps.place import Place
 from multiprocesstools.steps.plan import Plan
 from multiprocesstools.steps.step import Blocked, Outcome, Status, Step

@@ -10,9 +10,9 @@ from multiprocesstools.claims import ended as ended_files
 from multiprocesstools.claims.ended import Outcome as Ending
 from multiprocesstools.claims.slots import Listing, Slot, read_listing
 from multiprocesstools.claims.survey import State, decide, needed_attempts
-from multiprocesstools.results import decode
-from multiprocesstools.run import Run
-from multiprocesstools.settings import Settings
+from multiprocesstools.items.results import decode
+from multiprocesstools.run.directory import Run
+from multiprocesstools.run.settings import Settings
 from multiprocesstools.steps.ledger import Ledger
 from multiprocesstools.steps.step import Outcome, Status
 

@@ -16,8 +16,8 @@ from typing import Any
 from multiprocesstools.claims.identity import current
 from multiprocesstools.errors import BadArgument, MisuseError, UnknownStep
 from multiprocesstools.helper import MultiProcessHelper
-from multiprocesstools.items import Item
-from multiprocesstools.run import Run, check_instance_name
+from multiprocesstools.items.item import Item
+from multiprocesstools.run.directory import Run, check_instance_name
 from multiprocesstools.steps.conductor import Conductor, Wishes
 from multiprocesstools.steps.devices import Dealer, Share
 from multiprocesstools.steps.functions import Functions, encode_arguments

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from multiprocesstools.crew import Crew
+from multiprocesstools.crew.crew import Crew
 from multiprocesstools.steps.conductor import TICK_SECONDS, Conductor
 from multiprocesstools.steps.scribe import Scribe
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from multiprocesstools.claims.instance import was_taken_over
-from multiprocesstools.crew import Crew
+from multiprocesstools.crew.crew import Crew
 from multiprocesstools.errors import StepTakenOver
 from multiprocesstools.steps.book import Entry, release_entry
 from multiprocesstools.steps.conductor import Conductor

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from multiprocesstools.errors import CannotRunHere, FilesMissing, StepExited
-from multiprocesstools.run import Run
+from multiprocesstools.run.directory import Run
 from multiprocesstools.steps.functions import Made, decode_arguments, why_not_json
 from multiprocesstools.steps.step import Step
 

@@ -10,9 +10,9 @@ from multiprocesstools.claims.disk import ABSENT
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.instance import Instance, Rules
 from multiprocesstools.claims.slots import Slot
-from multiprocesstools.member import Member
-from multiprocesstools.run import Run
-from multiprocesstools.settings import Settings
+from multiprocesstools.crew.member import Member
+from multiprocesstools.run.directory import Run
+from multiprocesstools.run.settings import Settings
 from multiprocesstools.tasks.shelf import FINAL, Shelf
 
 NAME, REASON = "reschedule", "rescheduled: somebody asked that it is handed out again"

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from multiprocesstools.errors import NewerFormat, RunDirectoryUnusable, StoresDiffer
-from multiprocesstools.run import Run, check_instance_name
+from multiprocesstools.run.directory import Run, check_instance_name
 from multiprocesstools.tasks.partitions import bounds, number_of
 from multiprocesstools.tasks.store import TaskStore
 

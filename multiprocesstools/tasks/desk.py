@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from multiprocesstools.errors import ItemGivenBack, LeaseExpired, MultiProcessError, RemoteFailure, UnknownItem
-from multiprocesstools.fate import Fate
 from multiprocesstools.helper import MultiProcessHelper
-from multiprocesstools.retry import retry
+from multiprocesstools.items.fate import Fate
 from multiprocesstools.tasks.again import hand_out_again
 from multiprocesstools.tasks.leases import Lease, Leases, Recorded, packed, parts_of, unpacked
 from multiprocesstools.tasks.parcel import Parcel, decode
 from multiprocesstools.tasks.shelf import DIRECTORY, FINAL, Shelf
+from multiprocesstools.upkeep.retry import retry
 
 if TYPE_CHECKING:
-    from multiprocesstools.items import Item
+    from multiprocesstools.items.item import Item
 
 NAME, MOST_BYTES = "leases.json", 1 << 26
 _LOOK_SECONDS = 1.0

@@ -8,15 +8,15 @@ from contextlib import closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from multiprocesstools.fate import Fate
 from multiprocesstools.helper import MultiProcessHelper
-from multiprocesstools.run import Run
+from multiprocesstools.items.fate import Fate
+from multiprocesstools.run.directory import Run
 from multiprocesstools.tasks.description import agree, describe
 from multiprocesstools.tasks.shelf import DIRECTORY, FINAL, Shelf
 from multiprocesstools.tasks.source import Assignment, Wishes
 
 if TYPE_CHECKING:
-    from multiprocesstools.items import Item
+    from multiprocesstools.items.item import Item
     from multiprocesstools.tasks.parcel import Parcel
     from multiprocesstools.tasks.store import TaskStore
 

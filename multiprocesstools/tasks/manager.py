@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from multiprocesstools.display.progress import Tally, Voice, choose
+from multiprocesstools.display.text import shown
 from multiprocesstools.errors import AlreadyCollecting, LockTimeout
 from multiprocesstools.helper import MultiProcessHelper
-from multiprocesstools.progress import Tally, Voice, choose
-from multiprocesstools.run import Run
+from multiprocesstools.run.directory import Run
 from multiprocesstools.tasks.again import hand_out_again
 from multiprocesstools.tasks.description import agree, describe
 from multiprocesstools.tasks.feeder import Feeder
@@ -22,10 +23,9 @@ from multiprocesstools.tasks.saved import packed
 from multiprocesstools.tasks.shelf import Shelf
 from multiprocesstools.tasks.state import StoreStatus, look_at
 from multiprocesstools.tasks.store import TaskStore
-from multiprocesstools.text import shown
 
 if TYPE_CHECKING:
-    from multiprocesstools.progress import Listener, Progress
+    from multiprocesstools.display.progress import Listener, Progress
 
 NAME, LOCK = "manager", "collect"
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, _LOOK_SECONDS = 0.05, 2.0, 5.0

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from typing import Any
 
+from multiprocesstools.calls.saving import kind
 from multiprocesstools.errors import CannotSave
-from multiprocesstools.saving import kind
 
 FORMAT = 1
 _ARRAY, _PICKLE = "__multiprocesstools_array__", "__multiprocesstools_pickle__"

@@ -25,7 +25,7 @@ from multiprocesstools.errors import (
     StoresDiffer,
     TooManyFailures,
 )
-from multiprocesstools.failure import failure_of
+from multiprocesstools.items.failure import failure_of
 from multiprocesstools.tasks.calls import Server
 from multiprocesstools.tasks.description import describe
 from multiprocesstools.tasks.parcel import Parcel, Unfit, decode, parcel_of

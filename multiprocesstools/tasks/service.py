@@ -32,7 +32,7 @@ from multiprocesstools.tasks.desk import Desk
 from multiprocesstools.tasks.parcel import array_of
 
 if TYPE_CHECKING:
-    from multiprocesstools.run import Run
+    from multiprocesstools.run.directory import Run
     from multiprocesstools.tasks.shelf import Shelf
     from multiprocesstools.tasks.state import StoreStatus
 

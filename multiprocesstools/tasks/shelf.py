@@ -13,7 +13,7 @@ from typing import Any
 
 from multiprocesstools.claims.disk import ABSENT
 from multiprocesstools.errors import NotResults
-from multiprocesstools.run import Run
+from multiprocesstools.run.directory import Run
 from multiprocesstools.tasks.description import Description
 from multiprocesstools.tasks.parcel import Parcel, Pickled, Unfit, decode, parcel_of
 

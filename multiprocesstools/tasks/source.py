@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
-    from multiprocesstools.progress import Listener
+    from multiprocesstools.display.progress import Listener
     from multiprocesstools.tasks.parcel import Parcel
 
 

@@ -4,12 +4,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from multiprocesstools.errors import RunDirectoryUnusable
-from multiprocesstools.run import Run
-from multiprocesstools.snapshot import take_snapshot
-from multiprocesstools.statuses import ItemStatus
+from multiprocesstools.run.directory import Run
 from multiprocesstools.tasks.description import describe, recorded, refuse_others
 from multiprocesstools.tasks.shelf import Shelf
 from multiprocesstools.tasks.store import TaskStore
+from multiprocesstools.upkeep.snapshot import take_snapshot
+from multiprocesstools.upkeep.statuses import ItemStatus
 
 
 @dataclass(frozen=True, slots=True)

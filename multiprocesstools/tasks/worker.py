@@ -17,7 +17,7 @@ from multiprocesstools.tasks.source import Assignment, Wishes
 from multiprocesstools.tasks.store import TaskStore
 
 if TYPE_CHECKING:
-    from multiprocesstools.progress import Listener
+    from multiprocesstools.display.progress import Listener
     from multiprocesstools.tasks.parcel import Parcel
 
 _LONGEST_TASK = 200

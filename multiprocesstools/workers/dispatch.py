@@ -16,8 +16,8 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
+from multiprocesstools.calls.saving import kind
 from multiprocesstools.errors import BadInput
-from multiprocesstools.saving import kind
 from multiprocesstools.workers.bounds import Bounds
 from multiprocesstools.workers.command import command_of
 from multiprocesstools.workers.emitter import Emitter

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, Protocol
 
+from multiprocesstools.calls.executors import processors
 from multiprocesstools.errors import BadArgument, MainGuardMissing, TasksBroken, WrongState, check_choice
-from multiprocesstools.executors import processors
 from multiprocesstools.workers.desk import Desk, Reports
 from multiprocesstools.workers.feed import Feed
 from multiprocesstools.workers.packing import Function, pack_function

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
 
-from multiprocesstools.call import Call
+from multiprocesstools.calls.call import Call
 from multiprocesstools.errors import StopRequested
 from multiprocesstools.workers.engine import Engine
 from multiprocesstools.workers.shift import Terms, Wish

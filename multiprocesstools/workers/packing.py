@@ -18,8 +18,8 @@ from functools import cache
 from types import TracebackType
 from typing import Any
 
+from multiprocesstools.calls.saving import kind
 from multiprocesstools.errors import BadArgument, CannotBeSent, FunctionFailed
-from multiprocesstools.saving import kind
 from multiprocesstools.workers.apart import Sender
 from multiprocesstools.workers.memory import Memory
 

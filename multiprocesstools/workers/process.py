@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from multiprocesstools.calls.saving import kind
 from multiprocesstools.errors import BadArgument, BadOutput, CannotBeSent
-from multiprocesstools.saving import kind
 
 _PROTOCOL = 5
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from multiprocesstools.text import duration, printable
+from multiprocesstools.display.text import duration, printable
 from multiprocesstools.workers.process import Process, ProcessState
 
 HEADINGS = ("process", "elapsed", "CPU", "memory", "what is known")

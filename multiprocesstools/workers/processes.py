@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from multiprocesstools.calls.executors import processors
 from multiprocesstools.errors import BadArgument, WrongState
-from multiprocesstools.executors import processors
 from multiprocesstools.workers.bounds import Bounds
 from multiprocesstools.workers.dispatch import Dispatch, Phase
 from multiprocesstools.workers.emitter import signal

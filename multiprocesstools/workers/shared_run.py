@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from multiprocesstools.calls.saving import kind
 from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.errors import BadArgument, FunctionFailed
 from multiprocesstools.helper import MultiProcessHelper
-from multiprocesstools.saving import kind
 from multiprocesstools.workers.desk import Desk
 from multiprocesstools.workers.feed import Feed
 from multiprocesstools.workers.hands import Hands

@@ -20,8 +20,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from multiprocesstools.calls.saving import kind
 from multiprocesstools.errors import BadOutput, CannotBeSent
-from multiprocesstools.saving import kind
 from multiprocesstools.workers.process import Process
 
 _PROTOCOL = 5

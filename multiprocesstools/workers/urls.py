@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
+from multiprocesstools.calls.saving import kind
 from multiprocesstools.errors import BadOutput, NoExtra
-from multiprocesstools.saving import kind
 from multiprocesstools.workers.process import Process
 
 Urls = str | Mapping[str, str]

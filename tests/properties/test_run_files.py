@@ -15,19 +15,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from multiprocesstools.claims import record
+from multiprocesstools.display.text import duration, printable
 from multiprocesstools.errors import NewerFormat
-from multiprocesstools.finals import work_list
-from multiprocesstools.inventory import Block, Inventory, encode
-from multiprocesstools.journal import read_journal
-from multiprocesstools.plans import Plan, Plans
+from multiprocesstools.plans.finals import work_list
+from multiprocesstools.plans.inventory import Block, Inventory, encode
+from multiprocesstools.plans.plans import Plan, Plans
 from multiprocesstools.report.text import snapshot_text
-from multiprocesstools.requests import STOP, read_token
-from multiprocesstools.run import Run
-from multiprocesstools.settings import Settings
-from multiprocesstools.snapshot import take_snapshot
-from multiprocesstools.statuses import Snapshot
-from multiprocesstools.sweeper import _placeholders
-from multiprocesstools.text import duration, printable
+from multiprocesstools.run.directory import Run
+from multiprocesstools.run.journal import read_journal
+from multiprocesstools.run.requests import STOP, read_token
+from multiprocesstools.run.settings import Settings
+from multiprocesstools.upkeep.snapshot import take_snapshot
+from multiprocesstools.upkeep.statuses import Snapshot
+from multiprocesstools.upkeep.sweeper import _placeholders
 from tests.properties.strategies import GARBAGE, ID, JSON, TEXT, Drawer, changed, damaged, nearly
 from tests.properties.test_records import FIXED
 
@@ -282,7 +282,7 @@ def _snapshot(items: list[Any], instances: list[Any], texts: list[str]) -> Snaps
 
 @given(st.data())
 def test_no_snapshot_can_command_a_terminal(data: st.DataObject) -> None:
-    from multiprocesstools.statuses import InstanceStatus, ItemStatus
+    from multiprocesstools.upkeep.statuses import InstanceStatus, ItemStatus
 
     states = st.sampled_from(["running", "stale", "free", "failed", "skipped"])
     seconds = st.none() | st.floats()

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from multiprocesstools.claims.slots import check_absolute, check_name, check_relative
 from multiprocesstools.errors import BadName, DuplicateFinal, MisuseError
-from multiprocesstools.finals import WorkList, source_identities, template_text, work_list
-from multiprocesstools.naming import FIELDS
+from multiprocesstools.plans.finals import WorkList, source_identities, template_text, work_list
+from multiprocesstools.plans.naming import FIELDS
 from tests.properties.strategies import CHARACTERS, NAMES, TEXT
 
 _FIELDS = st.sampled_from([*FIELDS, "radius", "a.b", "a[0]", "0", "", " stem", "__class__", "value.real"])

@@ -26,11 +26,11 @@ from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.claims.publish import clear
 from multiprocesstools.claims.slots import MOST_ATTEMPTS
 from multiprocesstools.errors import ItemFailed, NewerFormat, SettingsDiffer
-from multiprocesstools.inventory import Block, encode
-from multiprocesstools.journal import Journal
-from multiprocesstools.logs import LogFile
-from multiprocesstools.plans import Plans
-from multiprocesstools.run import Run
+from multiprocesstools.plans.inventory import Block, encode
+from multiprocesstools.plans.plans import Plans
+from multiprocesstools.run.directory import Run
+from multiprocesstools.run.journal import Journal
+from multiprocesstools.run.logs import LogFile
 from tests.claims.conftest import World
 from tests.security.plants import DEAD, ID, RAPID, SECRET, all_commands, command, forged, make_outside, work
 from tests.tools import names, tree, wait_until

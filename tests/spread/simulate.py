@@ -15,7 +15,6 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-from multiprocesstools.board import DONE, Board
 from multiprocesstools.claims import identity, record
 from multiprocesstools.claims.claim import Refusal
 from multiprocesstools.claims.noted import Shown
@@ -23,10 +22,11 @@ from multiprocesstools.claims.peers import Peers, Sight, Verdict
 from multiprocesstools.claims.record import Beat, Record
 from multiprocesstools.claims.slots import Files, Listing
 from multiprocesstools.claims.survey import Finding, State, decide
-from multiprocesstools.finals import Folder, WorkList, work_list
-from multiprocesstools.hints import FRESH_SECONDS, Heard
-from multiprocesstools.order import FEW_FOLDERS, Act, Walk, listing_cost, lists_all_at_start, place_of
-from multiprocesstools.watch import Watch
+from multiprocesstools.loop.board import DONE, Board
+from multiprocesstools.loop.order import FEW_FOLDERS, Act, Walk, listing_cost, lists_all_at_start, place_of
+from multiprocesstools.loop.watch import Watch
+from multiprocesstools.plans.finals import Folder, WorkList, work_list
+from multiprocesstools.plans.hints import FRESH_SECONDS, Heard
 
 BEAT_SECONDS, PATIENCE_SECONDS = 20.0, 300.0
 SECONDS_PER_OPERATION = 1e-4

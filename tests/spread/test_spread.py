@@ -2,7 +2,7 @@
 
 import pytest
 
-from multiprocesstools.finals import WorkList
+from multiprocesstools.plans.finals import WorkList
 from tests.spread.simulate import PATIENCE_SECONDS, Outcome, make_work, simulate
 
 ITEMS, FOLDERS, MANY = 32_000, 16, 16
@@ -55,13 +55,13 @@ def test_the_simulation_sees_instances_that_fight_over_the_same_items(
 ) -> None:
     """All begin at the same place, and the first ones there know nothing of each other."""
     monkeypatch.setattr("tests.spread.simulate.place_of", lambda number: 0.0)
-    monkeypatch.setattr("multiprocesstools.order.Walk.met", lambda walk: None)
+    monkeypatch.setattr("multiprocesstools.loop.order.Walk.met", lambda walk: None)
     assert simulate(work, MANY, seed=SEED).wasted > 0.02
 
 
 def test_the_simulation_sees_an_instance_that_leaves_while_an_item_is_free(
     work: WorkList, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("multiprocesstools.order.Walk._choose", lambda walk: False)
+    monkeypatch.setattr("multiprocesstools.loop.order.Walk._choose", lambda walk: False)
     monkeypatch.setattr("tests.spread.simulate.Instance._rest", lambda instance, shares: iter(()))
     assert simulate(work, MANY, seed=SEED).idle > 0

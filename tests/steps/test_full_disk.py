@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from multiprocesstools import items
+from multiprocesstools.items import item as items
 from multiprocesstools.steps import Protocol
 from multiprocesstools.steps.step import Status
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from multiprocesstools.errors import StepsDiffer, UnknownStep
-from multiprocesstools.run import Run
+from multiprocesstools.run.directory import Run
 from multiprocesstools.steps.overview import overview
 from tests.processes import Child, wait_until
 from tests.steps.scripts import STEPS, begun, crowd

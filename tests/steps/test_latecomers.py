@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from multiprocesstools.helper import MultiProcessHelper
-from multiprocesstools.run import Run
+from multiprocesstools.run.directory import Run
 from multiprocesstools.steps import Protocol, runner
 from tests.processes import Child, wait_until
 from tests.steps.scripts import STEPS, begun

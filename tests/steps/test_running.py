@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from multiprocesstools.run import Run
+from multiprocesstools.run.directory import Run
 from multiprocesstools.steps.overview import overview
 from multiprocesstools.steps.step import Status
 from tests.processes import Child, command, wait_until

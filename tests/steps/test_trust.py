@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from multiprocesstools.errors import CannotRunHere
-from multiprocesstools.run import Run
+from multiprocesstools.run.directory import Run
 from multiprocesstools.steps.place import Place
 from multiprocesstools.steps.step import Step
 from multiprocesstools.steps.trust import Trust

@@ -10,9 +10,9 @@ import numpy
 import pytest
 
 from multiprocesstools import tasks
+from multiprocesstools.display.progress import Tally
 from multiprocesstools.errors import AlreadyCollecting, BadArgument, NotResults, StoresDiffer
-from multiprocesstools.progress import Tally
-from multiprocesstools.run import Run
+from multiprocesstools.run.directory import Run
 from multiprocesstools.tasks import description, ind2sub, resume_from
 from tests.tasks.stores import QUICK, Adder, Squares
 from tests.tools import CHECKOUT, Child, wait_until

@@ -10,8 +10,8 @@ import pytest
 
 from multiprocesstools import tasks
 from multiprocesstools.errors import BadArgument, BadName, CannotSave, SettingsDiffer, StoresDiffer, TooManyFailures
-from multiprocesstools.retry import retry
-from multiprocesstools.run import Run
+from multiprocesstools.run.directory import Run
+from multiprocesstools.upkeep.retry import retry
 from tests.tasks.stores import QUICK, Adder, Squares
 from tests.tools import Child, wait_until
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from multiprocesstools.cli.common import ALL_DONE, FAILED_ITEMS, UNFINISHED, print_json
-from multiprocesstools.text import printable
+from multiprocesstools.display.text import printable
 
 if TYPE_CHECKING:
     from multiprocesstools.tasks.state import StoreStatus

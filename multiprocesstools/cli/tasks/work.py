@@ -3,8 +3,8 @@
 import click
 
 from multiprocesstools.cli.common import ALL_DONE, FAILED_ITEMS
+from multiprocesstools.display.text import printable
 from multiprocesstools.errors import TooManyFailures
-from multiprocesstools.text import printable
 
 
 @click.command()

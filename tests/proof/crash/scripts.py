@@ -9,10 +9,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from multiprocesstools.requests import STOP, request
-from multiprocesstools.retry import retry
-from multiprocesstools.run import Run
-from multiprocesstools.sweeper import clean_up
+from multiprocesstools.run.directory import Run
+from multiprocesstools.run.requests import STOP, request
+from multiprocesstools.upkeep.retry import retry
+from multiprocesstools.upkeep.sweeper import clean_up
 from tests.proof.crash.place import CAUSE, Place, die, write
 
 # -- scripts

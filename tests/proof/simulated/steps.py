@@ -28,9 +28,9 @@ from multiprocesstools.claims.publish import Published, publish_draft
 from multiprocesstools.claims.record import Beat, Record, Unreadable, decode
 from multiprocesstools.claims.slots import Files, Listing, Slot, read_listing
 from multiprocesstools.errors import RunDirectoryUnusable, SessionReplaced, StepTakenOver
-from multiprocesstools.fate import Fate
-from multiprocesstools.results import encode
-from multiprocesstools.run import unusable
+from multiprocesstools.items.fate import Fate
+from multiprocesstools.items.results import encode
+from multiprocesstools.run.directory import unusable
 from multiprocesstools.steps.conductor import Conductor, Wishes
 from multiprocesstools.steps.inserting import Insertion, Request
 from multiprocesstools.steps.place import Place

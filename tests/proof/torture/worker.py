@@ -24,7 +24,7 @@ from multiprocesstools.claims import survey
 from multiprocesstools.claims.ended import Ended, Outcome
 from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.errors import RunDirectoryUnusable
-from multiprocesstools.items import Item
+from multiprocesstools.items.item import Item
 from tests.proof.torture.story import LEAVES, NO_ROOM, Orders, Seal, Shelf, Temper, sealed, shelves, temper
 from tests.proof.torture.witnesses import Audit
 

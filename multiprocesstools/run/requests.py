@@ -1,0 +1,67 @@
+"""What all instances are asked for through the run directory: to stop, to pause, to go on.
+
+    .multiprocesstools/stop, pause      a token each; an instance obeys one that it did not find when it started
+
+A request is withdrawn by removing its file. Names are learnt from a listing, which an NFS client cannot have cached;
+one listing serves both. Guarantee: whoever is at work when a request is made obeys it at its next beat, and whoever
+starts later works as usual. A token that is there and cannot be read changes nothing.
+"""
+
+from multiprocesstools.claims.held import Held
+from multiprocesstools.run.directory import Run, new_id
+
+STOP, PAUSE = "stop", "pause"
+_KINDS = (STOP, PAUSE)
+
+
+class Requests:
+    """The requests of a run as one instance has heard them since it started."""
+
+    def __init__(self, run: Run, home: Held) -> None:
+        """`home` is the run's own directory, held open to be listed again and again."""
+        self._run, self._home = run, home
+        self._old = {kind: token or "" for kind, token in self._tokens().items()}
+        self.stop_requested = self.paused = False
+
+    def look(self) -> None:
+        """Learn what is asked for now."""
+        tokens = self._tokens()
+        self.stop_requested |= self._is_new(tokens, STOP)
+        if PAUSE not in tokens:
+            self.paused = False
+        elif tokens[PAUSE]:
+            self.paused = self._is_new(tokens, PAUSE)
+
+    def succeed(self, other: "Requests") -> None:
+        """Carry on for an earlier membership: what was asked before it joined anew concerns it too."""
+        self._old, self.stop_requested, self.paused = other._old, other.stop_requested, other.paused
+
+    def _is_new(self, tokens: dict[str, str | None], kind: str) -> bool:
+        return bool(tokens.get(kind)) and tokens[kind] != self._old.get(kind)
+
+    def _tokens(self) -> dict[str, str | None]:
+        """What is asked for, with its token; None for one that cannot be read now."""
+        listed = [entry.name for entry in self._home.list() if entry.name in _KINDS]
+        return {kind: read_token(self._run, kind) for kind in listed}
+
+
+def read_token(run: Run, kind: str) -> str | None:
+    """The token of the latest request of a kind; None if there is none that can be read."""
+    try:
+        return (run.raw.read(f"{run.home}/{kind}") or b"").decode("ascii", "replace").strip() or None
+    except OSError:
+        return None
+
+
+def request(run: Run, kind: str) -> None:
+    """Ask all instances that take part now to stop or to pause, after the item in hand."""
+    run.replace(f"{run.home}/{kind}", new_id().encode())
+
+
+def withdraw(run: Run, kind: str) -> bool:
+    """Take a request back. False: there was none.
+
+    It lists first: a client of NFS v3 that has removed the name once takes it for missing, and would not even ask.
+    """
+    there = any(entry.name == kind for entry in run.disk.list(run.home))
+    return there and run.disk.unlink(f"{run.home}/{kind}")
