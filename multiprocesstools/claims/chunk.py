@@ -28,7 +28,8 @@ def take_chunk(me: Instance, chunk: Slot) -> Claim | Refusal:
 
 def bind(me: Instance, chunk: Slot, how: None = None) -> Claim | Refusal:
     """The same once the chunk is `entered`."""
-    claim = Claim(chunk, 1, me.clock, is_chunk=True)
+    claim = Claim(chunk, 1, me.clock)
+    claim.is_chunk = True
     return me.hands.hold(claim) if create_claim(me, claim) else Refusal(Finding(State.RUNNING, 1))
 
 
@@ -41,7 +42,9 @@ def begin(me: Instance, slot: Slot, chunk: Claim) -> Claim | Refusal:
     """The same once the item is `entered`."""
     if chunk.lost or chunk.given_up or not me.hands.works_on(chunk.slot, 1):
         return Refusal(Finding(State.RUNNING, 1))
-    return under_claim(me, Claim(slot, 1, me.clock, within=chunk))
+    claim = Claim(slot, 1, me.clock)
+    claim.within = chunk
+    return under_claim(me, claim)
 
 
 def leave_chunk(me: Instance, chunk: Claim, *, done: bool) -> None:

@@ -39,6 +39,8 @@ class Claim:
     """
 
     name: str = ""
+    within: "Claim | None" = None
+    is_chunk: bool = False
     lost: bool = False
     given_up: bool = False
     signed: bool = False
@@ -48,10 +50,8 @@ class Claim:
     retract: Callable[[Disk], None] | None = None
     draft: Draft | None = None
 
-    def __init__(
-        self, slot: Slot, attempt: int, clock: Clock, *, within: "Claim | None" = None, is_chunk: bool = False
-    ) -> None:
-        self.slot, self.attempt, self.within, self.is_chunk = slot, attempt, within, is_chunk
+    def __init__(self, slot: Slot, attempt: int, clock: Clock) -> None:
+        self.slot, self.attempt = slot, attempt
         self.path, self.final = slot.claim(attempt), slot.final
         self.started, self.began = clock.wall(), clock.elapsed()
         self.thread = get_ident()
@@ -92,11 +92,12 @@ class Hands:
 
     def finish(self, slot: Slot) -> None:
         """Leave an item that is done: how attempts at it were left does not matter any more."""
-        with self._lock:
-            self._entered.pop(slot, None)
-            if self._owed or self._left:
+        if self._owed or self._left:
+            with self._lock:
                 self._owed.pop(slot, None)
                 self._left.pop(slot, None)
+        with self._lock:
+            self._entered.pop(slot, None)
 
     def claims(self) -> list[Claim]:
         with self._lock:

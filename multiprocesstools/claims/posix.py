@@ -205,9 +205,9 @@ def _fill(descriptor: int, data: bytes, durable: bool) -> None:
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    written = os.write(descriptor, data) if data else 0
+    while written < len(data):
+        written += os.write(descriptor, memoryview(data)[written:])
 
 
 def _make_readable(descriptor: int) -> None:

@@ -33,16 +33,21 @@ def publish(me: Instance, claim: Claim, parts: list[tuple[str, str]]) -> Publish
     disappeared without a final; the caller ends the attempt. OSError (a full disk, an fsync that failed, something
     that is neither file nor directory): nothing was published, the claim is still held.
     """
-    for staging, _ in parts:
-        if not _check(me, staging):
+    *others, (staging, final) = parts
+    for other, _ in others:
+        if not _check(me, other):
             return _without_staging(me, claim)
-    claim.publishing, result = True, MINE
-    for staging, final in parts:
-        result = _publish_one(me, staging, final)
-        if result is GONE:
-            return result
-    for staging, _ in parts:
-        _remove(me, staging)
+    if not _check(me, staging):
+        return _without_staging(me, claim)
+    claim.publishing = True
+    for other, its_final in others:
+        if _publish_one(me, other, its_final) is GONE:
+            return GONE
+    if (result := _publish_one(me, staging, final)) is GONE:
+        return GONE
+    for other, _ in others:
+        _remove(me, other)
+    _remove(me, staging)
     _settle(me, claim)
     return result
 
@@ -92,11 +97,11 @@ def _is_published(me: Instance, final: str) -> bool:
 
 def _settle(me: Instance, claim: Claim) -> None:
     """The item is done: clear up and let it go. Of most there is nothing but the one claim."""
-    slot, declared_over = claim.slot, claim.given_up or claim.lost
-    if claim.attempt > 1 or declared_over or slot.chunk:
-        clear(me, slot, claim.attempt, declared_over=declared_over)
-    else:
+    slot = claim.slot
+    if claim.attempt == 1 and not (claim.given_up or claim.lost or slot.chunk):
         _remove_name(me, claim.path)
+    else:
+        clear(me, slot, claim.attempt, declared_over=claim.given_up or claim.lost)
     me.hands.finish(slot)
 
 

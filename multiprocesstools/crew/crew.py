@@ -98,15 +98,15 @@ class Crew:
         self, slot: Slot, files: Files | None = None, *, look: bool = True, how: How = How.STAGED
     ) -> Claim | Refusal:
         """`claims.take` by the current membership, joining anew when it was expelled. Call it with signals waiting."""
-        return self._try(claims.attempt, slot, (files, look, how))
+        return self.win(claims.attempt, slot, (files, look, how))
 
     def take_chunk(self, chunk: Slot) -> Claim | Refusal:
         """The same for a chunk."""
-        return self._try(chunks.bind, chunk, None)
+        return self.win(chunks.bind, chunk, None)
 
     def take_item(self, chunk: Claim, slot: Slot) -> Claim | Refusal:
         """The same for an item of a chunk that is held."""
-        return self._try(chunks.begin, slot, chunk)
+        return self.win(chunks.begin, slot, chunk)
 
     def take_single(self, slot: Slot, *, how: How = How.STAGED) -> Claim | Refusal:
         """`take` for an item that may belong to a chunk: one that nobody has yet is let go of, item by item."""
@@ -125,7 +125,8 @@ class Crew:
             with self.guard.critical:
                 chunks.leave_chunk(self.latest_member.instance, chunk, done=done)
 
-    def _try(self, take: Callable[[Instance, Slot, Any], Claim | Refusal], slot: Slot, how: Any) -> Claim | Refusal:
+    def win(self, take: Callable[[Instance, Slot, Any], Claim | Refusal], slot: Slot, how: Any) -> Claim | Refusal:
+        """What `take`, `take_chunk` and `take_item` have in common."""
         for _ in range(_MOST_REJOINS):
             member, taken = self.member(), None
             try:

@@ -29,8 +29,8 @@ from multiprocesstools.items.terms import Terms
 
 _DONE, _DONE_WORD = Fate.DONE, Fate.DONE.value  # every item asks, and an enumeration answers slowly
 _NOTHING = object()
-_folder = lru_cache(64)(Path)
-"""A path is made of its folder in half of the time that it takes to make it of the whole text."""
+_neighbour = lru_cache(64)(Path)
+"""A path is made of its neighbour in half of the time that it takes to make it of the whole text."""
 
 
 class Item:
@@ -42,6 +42,7 @@ class Item:
     fate: Fate | None = None
     failure: Failure | None = None
     _path: Path | None = None
+    _staged: str = ""
     _mark: tuple[Fate, str, bool] | None = None
     _uses_folder = False
     _result: Any = _NOTHING
@@ -54,9 +55,7 @@ class Item:
         self._terms, self._claim, self._others = terms, claim, others
         self._crew = crew = terms.crew
         self._member = member = crew.latest_member
-        self._instance = instance = member.instance
-        staging = self._staging = instance.staging(claim)
-        claim.private = (*self._other_stagings(), staging) if others else (staging,)
+        self._instance = member.instance
 
     # -- for the user
 
@@ -67,7 +66,7 @@ class Item:
             raise BadArgument("results", True, "then the package writes the output: set item.result to the value")
         if self._path is None:
             folder, _, name = self._staging.rpartition("/")
-            self._path = _folder(folder) / name
+            self._path = _neighbour(f"{folder}/neighbour").with_name(name)
         return self._path
 
     @property
@@ -143,6 +142,14 @@ class Item:
             if self.fate is None:  # a second signal came in between
                 self.give_back()
 
+    @property
+    def _staging(self) -> str:
+        """The file at `path`; whoever asks may write it, so it is private to the attempt from then on."""
+        if not self._staged:
+            self._staged = self._instance.staging(self._claim)
+            self._claim.private += (*self._other_stagings(), self._staged) if self._others else (self._staged,)
+        return self._staged
+
     # -- for the loop
 
     def decide(self, *, going_on: bool) -> BaseException | None:
@@ -164,7 +171,8 @@ class Item:
     # -- the end
 
     def _settle(self, error: BaseException | None) -> bool:
-        self._instance.notice_silence()  # the heart may not have come to it since the work let it run again
+        if self._instance.beats.overdue:  # the heart may not have come to it since the work let it run again
+            self._instance.notice_silence()
         if error is None:
             return self._publish() if self._mark is None else self._settle_mark(*self._mark)
         interrupted = self._crew.guard.signalled is not None
@@ -238,7 +246,7 @@ class Item:
         if error.errno in ABSENT:
             if self._instance.disk.look(self._claim.slot.directory) is None:
                 self._instance.hands.leave(self._claim.slot)
-                self._leave(Fate.DROPPED)
+                self._finish(Fate.DROPPED, silent=True)
                 raise RunDirectoryUnusable(self._claim.slot.directory, "it is not there any more") from error
             return self._nothing_written()
         return self._fail_and_refuse(error)
@@ -284,14 +292,11 @@ class Item:
         if not silent:
             claim, word = self._claim, _DONE_WORD if fate is _DONE else fate.value
             self._member.journal.add_end(word, claim.name, claim.attempt, claim.began, reason)
-        self._leave(fate, error)
-
-    def _leave(self, fate: Fate, error: BaseException | None = None) -> None:
         self.fate = fate
         if self._terms.settled is not None:
             self._terms.settled(self, fate, error)
 
     def _other_stagings(self) -> list[str]:
         """One staging file beside each of the other finals."""
-        token = os.path.basename(self._staging)[: -len(self._claim.slot.name) - 1]
+        token = os.path.basename(self._instance.staging(self._claim))[: -len(self._claim.slot.name) - 1]
         return [f"{os.path.dirname(other)}/{token}.{os.path.basename(other)}" for other in self._others]

@@ -21,6 +21,7 @@ class Course:
 
     def __init__(self, crew: Crew, key: str = "", limit: "Limit | None" = None) -> None:
         self._crew, self._key, self._limit = crew, key, limit
+        self.has_limit = limit is not None
 
     def is_over(self) -> bool:
         """Is the loop to begin nothing any more?"""
@@ -31,7 +32,7 @@ class Course:
 
     def goes_on(self, hold: Callable[[], None]) -> bool:
         """May the next item be begun? While the run is paused it waits, and tells `hold` before."""
-        if self._limit is None and self._crew.is_undisturbed:
+        if not self.has_limit and self._crew.is_undisturbed:
             return True
         if self._crew.paused:
             hold()

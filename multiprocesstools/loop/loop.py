@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from multiprocesstools.claims.claim import Refusal
+from multiprocesstools.claims.claim import Refusal, attempt
 from multiprocesstools.claims.hands import Claim, How
 from multiprocesstools.claims.identity import own_pid
 from multiprocesstools.claims.slots import Files, Slot
@@ -52,7 +52,7 @@ class Loop:
         course: Course, flight: "Flight | None" = None,
     ) -> None:  # fmt: skip
         self._crew, self._work, self._options, self._progress = crew, work, options, progress
-        self._course, self._is_over = course, course.is_over
+        self._course, self._is_over, self._goes_on = course, course.is_over, partial(course.goes_on, self._hold)
         self._scout = Scout(crew, work, hints, options, progress.count_seconds)
         self._board = self._scout.board
         self._how = How.DRAFT if options.results else How.STAGED
@@ -103,8 +103,8 @@ class Loop:
 
     def _untried(self) -> Iterator[Item]:
         """The items without any file."""
-        walk = self._scout.walk
-        while self._goes_on() and (position := self._scout.seek()) is not None:
+        walk, seek, goes_on = self._scout.walk, self._scout.seek, self._goes_on
+        while goes_on() and (position := seek()) is not None:
             if position < 0:
                 continue
             slot = self._work.slot(position)
@@ -202,10 +202,6 @@ class Loop:
             elif self._flight.land(min(_TICK_SECONDS, left)):
                 return
 
-    def _goes_on(self) -> bool:
-        """Is the next item to be begun? Waits while the run is paused."""
-        return self._course.goes_on(self._hold)
-
     def _hold(self) -> None:
         """The run is paused: what is in hand is finished all the same."""
         if self._flight:
@@ -229,7 +225,7 @@ class Loop:
                     taken = self._crew.take_item(chunk, slot)
                 else:
                     known = files if files and files.highest else None
-                    taken = self._crew.take(slot, known, look=look, how=self._how)
+                    taken = self._crew.win(attempt, slot, (known, look, self._how))
                 if isinstance(taken, Refusal):
                     self._board.note_refusal(index, taken)
                     return False
@@ -266,19 +262,24 @@ class Loop:
             self._streak.note(item.fate, last, counts=fresh or not self._board.here)
 
     def _settled(self, item: Item, fate: Fate, error: BaseException | None) -> None:
+        board = self._board
         if fate is _DONE:
-            self._board.states[item.position] = DONE
-            self._board.here += 1
+            board.states[item.position] = DONE
+            board.here += 1
         else:
-            self._board.states[item.position] = _STATES.get(fate, TRIED)
-        self._course.end(item.began, whole=fate is _DONE or fate is Fate.LOST)
+            board.states[item.position] = _STATES.get(fate, TRIED)
+        if self._course.has_limit:
+            self._course.end(item.began, whole=fate is _DONE or fate is Fate.LOST)
         if fate is Fate.FAILED:
-            self._streak.last_error = error
-            failure = item.failure or self._crew.failures[-1]
-            self._crew.say(f"{failure.item} failed (attempt {item.attempt}): {failure.exception.splitlines()[0]}")
+            self._note_failure(item, error)
         if self._progress.is_due():
             self._scout.count()
             self._show()
+
+    def _note_failure(self, item: Item, error: BaseException | None) -> None:
+        self._streak.last_error = error
+        failure = item.failure or self._crew.failures[-1]
+        self._crew.say(f"{failure.item} failed (attempt {item.attempt}): {failure.exception.splitlines()[0]}")
 
     # -- counting
 

@@ -35,7 +35,9 @@ _MOST_PARTS = 64
 _LATEST_SECONDS = 1e12  # about 30,000 years; also false of NaN
 _Note = tuple[float, float, str, str]
 """Elapsed clock, wall clock, event, and what else is told of it: the line without what is the same in all of them."""
-_when = itemgetter(0)
+_Line = tuple[float, str]
+"""Elapsed clock, and the line."""
+_when, _words = itemgetter(0), itemgetter(1)
 
 
 class Journal:
@@ -78,7 +80,8 @@ class Journal:
         now = self._clock.elapsed()
         self._begun.pop(item, None)
         self._ends.append((now, self._clock.wall(), event, item, attempt, now - began, reason))
-        self._see_to_it(now)
+        if not self._has_called or now - self._written >= FLUSH_SECONDS:
+            self._see_to_it(now)
 
     def _see_to_it(self, now: float) -> None:
         """Write now, or have it written in a moment."""
@@ -99,35 +102,38 @@ class Journal:
             if self._descriptor < 0:
                 return
             self._has_called = False
-            new = b"".join(self._new_lines())
+            new = self._new_lines()
             kept, self._unwritten = self._unwritten, b""  # first, because a signal may come and flush in between
             if (kept or new) and (rest := self._write(kept + new)):
                 self._unwritten = b"".join(rest.splitlines(keepends=True)[-_MOST_LINES:]) + self._unwritten
                 self._call()
 
-    def _new_lines(self) -> list[bytes]:
-        """The lines of what was noted, in the order in which it was."""
-        notes = self._taken()
-        started, tail = self._started, self._tail
-        return [
-            f'{{"time": {time:.3f}, "at": {at - started:.3f}, "event": "{event}"{told}{tail}'.encode()
-            for at, time, event, told in sorted(notes, key=_when)
-        ]
-
-    def _taken(self) -> list[_Note]:
-        """What was noted since the last write. An end is taken before beginnings are: it has none of its own then."""
-        notes, ends = [], self._ends
+    def _new_lines(self) -> bytes:
+        """The lines of what was noted since the last write, in the order in which it was."""
+        lines = self._ended_lines()
         while self._notes:
-            notes.append(self._notes.popleft())
+            lines.append(self._line(*self._notes.popleft()))
+        for item in list(self._begun):  # after the ends: what has ended by now has no beginning of its own
+            if (begun := self._begun.pop(item, None)) is not None:
+                told = f', "item": {_text(item)}, "attempt": {begun[2]}'
+                lines.append(self._line(begun[0], begun[1], "claimed", told))
+        lines.sort(key=_when)
+        return "".join(map(_words, lines)).encode()
+
+    def _ended_lines(self) -> list[_Line]:
+        """Written out, because there is one of each item."""
+        lines: list[_Line] = []
+        ends, started, tail = self._ends, self._started, self._tail
         rss = peak_memory_bytes() if ends else 0  # the system adds it up, which takes it a while
         while ends:
             at, time, event, item, attempt, seconds, reason = ends.popleft()
-            told = f', "item": {_text(item)}, "attempt": {attempt}, "seconds": {seconds:.3f}, "rss": {rss}'
-            notes.append((at, time, event, f'{told}, "reason": {_text(reason)}' if reason else told))
-        for item in list(self._begun):
-            if (begun := self._begun.pop(item, None)) is not None:
-                notes.append((begun[0], begun[1], "claimed", f', "item": {_text(item)}, "attempt": {begun[2]}'))
-        return notes
+            why = f', "reason": {_text(reason)}' if reason else ""
+            begins = f'{{"time": {time:.3f}, "at": {at - started:.3f}, "event": "{event}", "item": {_text(item)}, '
+            lines.append((at, f'{begins}"attempt": {attempt}, "seconds": {seconds:.3f}, "rss": {rss}{why}{tail}'))
+        return lines
+
+    def _line(self, at: float, time: float, event: str, told: str) -> _Line:
+        return at, f'{{"time": {time:.3f}, "at": {at - self._started:.3f}, "event": "{event}"{told}{self._tail}'
 
     def sync(self) -> None:
         """Write what was gathered through to the server; an NFS client would keep it to itself for up to a minute."""

@@ -202,8 +202,7 @@ MUTANTS = [
     ),
     _one(
         "the claim goes before the final comes", "claims/publish.py",
-        "    claim.publishing, result = True, MINE\n",
-        "    claim.publishing, result = True, MINE\n    me.disk.unlink(claim.path)\n",
+        "    claim.publishing = True\n    for", "    claim.publishing = True\n    me.disk.unlink(claim.path)\n    for",
         "crash",
     ),
     _one(
@@ -235,8 +234,7 @@ MUTANTS = [
     ),
     _one(
         "an item of a chunk is not looked at again under the claim", "claims/chunk.py",
-        "return under_claim(me, Claim(slot, 1, me.clock, within=chunk))",
-        "return me.hands.hold(Claim(slot, 1, me.clock, within=chunk))", "chunk, lost reply", "chunk",
+        "    return under_claim(me, claim)\n", "    return me.hands.hold(claim)\n", "chunk, lost reply", "chunk",
     ),
     _one(
         "others say that a chunk is over, beside the ends of its items", "claims/claim.py",
