@@ -67,13 +67,14 @@ def per_item(base: Path, code: str) -> dict[str, float]:
     return {what: number for what, number in counted.items() if number}
 
 
-ENDED = {"create": 1, "change": 3, "look": 2, "fsync": 1}
+ENDED = {"create": 1, "change": 3, "look": 1, "fsync": 1}
 COSTS: dict[str, tuple[str, dict[str, float]]] = {
     "done": (script(), {"create": 1, "change": 4, "look": 1, "open": 1, "fsync": 1}),
     "done, not durable": (script(durable=False), {"create": 1, "change": 4, "look": 2}),
     "result": (script("item.result = 1", "results=True"), {"create": 1, "change": 2, "look": 1, "fsync": 1}),
     "chunk of 20": (script(options="chunk=20"), {"create": 1, "change": 2.1, "look": 1, "open": 1, "fsync": 1}),
     "failed": (script("raise ValueError"), ENDED | {"open": 1}),
+    "failed before it wrote": (script("raise ValueError(item.path)"), ENDED | {"open": 1, "look": 2}),
     "skipped": (script("item.skip('nothing to see')"), ENDED),
     "dropped": (script("item.drop()"), ENDED | {"open": 1}),
 }
@@ -83,8 +84,8 @@ COSTS: dict[str, tuple[str, dict[str, float]]] = {
 def test_an_item_costs(tmp_path: Path, code: str, cost: dict[str, float]) -> None:
     """done: link C, (the caller's create of P), link P F, unlink P, unlink C are the five changes; lstat F; open and
     fsync P, or lstat P. A result is written into its claim; the claim of a chunk is shared by its items. Otherwise:
-    link C, lstat F; lstat P, to discard it; create, fsync, link and unlink X, and open it to see what the next listing
-    means."""
+    link C, lstat F; lstat P, to discard it, if the block had asked for it; create, fsync, link and unlink X, and open
+    it to see what the next listing means."""
     assert per_item(tmp_path, code) == cost
 
 

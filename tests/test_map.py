@@ -102,12 +102,13 @@ def test_as_many_items_are_in_work_as_there_are_workers(run: Path, mph: MultiPro
 
 def test_what_is_in_work_is_not_tried_once_more(mph: MultiProcessHelper, monkeypatch: pytest.MonkeyPatch) -> None:
     """The walk comes round to where it began while the first items are still in work."""
-    tried, take, looked = [], Crew.take, threading.Event()
+    tried, win, looked = [], Crew.win, threading.Event()
 
-    def noted(crew: Crew, slot: Slot, *more: Any, look: bool, **how: Any) -> Any:
+    def noted(crew: Crew, take: Any, slot: Slot, asked: Any) -> Any:
+        _, look, _ = asked
         if not look:  # else it is one of those that were tried before
             tried.append(slot.name)
-        return take(crew, slot, *more, look=look, **how)
+        return win(crew, take, slot, asked)
 
     def work(source: int, path: Path) -> None:
         looked.wait(10)
@@ -117,7 +118,7 @@ def test_what_is_in_work_is_not_tried_once_more(mph: MultiProcessHelper, monkeyp
         if tally.waiting_for:
             looked.set()
 
-    monkeypatch.setattr(Crew, "take", noted)
+    monkeypatch.setattr(Crew, "win", noted)
     with ThreadPoolExecutor(7) as executor:
         assert mapped(mph, work, range(6), executor=executor, progress=listen).done == 6
     assert sorted(tried) == [f"{number}.txt" for number in range(6)]

@@ -29,8 +29,7 @@ from multiprocesstools.items.terms import Terms
 
 _DONE, _DONE_WORD = Fate.DONE, Fate.DONE.value  # every item asks, and an enumeration answers slowly
 _NOTHING = object()
-_neighbour = lru_cache(64)(Path)
-"""A path is made of its neighbour in half of the time that it takes to make it of the whole text."""
+_neighbour = lru_cache(64)(Path)  # a path is made of its neighbour sooner than of the whole text
 
 
 class Item:
@@ -144,7 +143,7 @@ class Item:
 
     @property
     def _staging(self) -> str:
-        """The file at `path`; whoever asks may write it, so it is private to the attempt from then on."""
+        """The file at `path`. Whoever asks may write it, so it is removed with the attempt from then on."""
         if not self._staged:
             self._staged = self._instance.staging(self._claim)
             self._claim.private += (*self._other_stagings(), self._staged) if self._others else (self._staged,)
@@ -244,10 +243,11 @@ class Item:
 
     def _could_not_publish(self, error: OSError) -> bool:
         if error.errno in ABSENT:
-            if self._instance.disk.look(self._claim.slot.directory) is None:
-                self._instance.hands.leave(self._claim.slot)
-                self._finish(Fate.DROPPED, silent=True)
-                raise RunDirectoryUnusable(self._claim.slot.directory, "it is not there any more") from error
+            slot = self._claim.slot
+            if self._instance.disk.look(slot.directory) is None:
+                self._instance.hands.leave(slot)
+                self._finish(Fate.DROPPED, mute=True)
+                raise RunDirectoryUnusable(slot.directory, "it is not there any more") from error
             return self._nothing_written()
         return self._fail_and_refuse(error)
 
@@ -284,12 +284,10 @@ class Item:
         announced = self._claim.given_up
         end = instance.ended(outcome, exception=reason, traceback=trace, started=self._claim.started)
         claims.end(instance, self._claim, end)
-        self._finish(fate, reason, error, silent=announced and fate is Fate.DROPPED)
+        self._finish(fate, reason, error, mute=announced and fate is Fate.DROPPED)
 
-    def _finish(
-        self, fate: Fate, reason: str = "", error: BaseException | None = None, *, silent: bool = False
-    ) -> None:
-        if not silent:
+    def _finish(self, fate: Fate, reason: str = "", error: BaseException | None = None, *, mute: bool = False) -> None:
+        if not mute:
             claim, word = self._claim, _DONE_WORD if fate is _DONE else fate.value
             self._member.journal.add_end(word, claim.name, claim.attempt, claim.began, reason)
         self.fate = fate
