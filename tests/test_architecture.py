@@ -71,7 +71,7 @@ FLOORS = [
     ["tasks.store"],
     ["tasks.description", "tasks.parcel"],
     ["tasks.shelf", "tasks.saved", "tasks.named"],
-    ["tasks.source", "tasks.feeder", "tasks.again", "tasks.state", "tasks.resume"],
+    ["tasks.source", "tasks.feeder", "tasks.again", "tasks.state", "tasks.resume", "tasks.submission"],
     ["tasks.files", "tasks.calls", "tasks.desk"],
     ["tasks.remote", "tasks.service"],
     ["tasks.listener"],

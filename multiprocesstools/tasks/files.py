@@ -65,9 +65,6 @@ class FileAssignment:
     def publish(self, results: "Parcel") -> None:
         self._item.path.write_bytes(results.encode())
 
-    def keep(self, results: "Parcel") -> None:
-        self._shelf.keep(self.number, self._item.attempt, results)
-
     def __enter__(self) -> "FileAssignment":
         self._item.__enter__()
         self.kept = self._shelf.kept(self.number, self._item.attempt)
@@ -76,8 +73,16 @@ class FileAssignment:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
+        if error is not None:
+            self._keep(error)
         recorded = self._item.__exit__(kind, error, trace)
         self.done = self._item.fate is Fate.DONE
         if self.done:
             self._shelf.forget(self.number, self._item.attempt - 1)
         return recorded
+
+    def _keep(self, error: BaseException) -> None:
+        try:
+            self._shelf.keep(self.number, self._item.attempt, self.kept)
+        except OSError as second:  # it must not take the place of what has happened
+            error.add_note(f"what was computed of the partition before could not be kept: {second}")

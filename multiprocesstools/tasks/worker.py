@@ -18,7 +18,6 @@ from multiprocesstools.tasks.store import TaskStore
 
 if TYPE_CHECKING:
     from multiprocesstools.progress import Listener
-    from multiprocesstools.tasks.parcel import Parcel
 
 _LONGEST_TASK = 200
 
@@ -97,15 +96,11 @@ class Worker:
         computed = 0
         with assignment:
             results = assignment.kept
-            try:
-                for index in assignment.indices:
-                    if index not in results:
-                        results.add(index, self._result(index))
-                        computed += 1
-                        assignment.renew()
-            except BaseException as error:
-                _keep(assignment, results, error)
-                raise
+            for index in assignment.indices:
+                if index not in results:
+                    results.add(index, self._result(index))
+                    computed += 1
+                    assignment.renew()
             assignment.publish(results.sorted(assignment.indices))
         return computed
 
@@ -117,13 +112,6 @@ class Worker:
         except Exception as error:
             words = f"{type(error).__name__}: {error}"
             raise TaskFailed(index, "" if task is None else f"{task!r}"[:_LONGEST_TASK], words) from error
-
-
-def _keep(assignment: Assignment, results: "Parcel", error: BaseException) -> None:
-    try:
-        assignment.keep(results)
-    except OSError as second:  # it must not take the place of what has happened
-        error.add_note(f"what was computed of the partition before could not be kept: {second}")
 
 
 def _store_of(store: TaskStore | type[TaskStore] | None) -> TaskStore:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import signal
 import sys
 import time
 import xmlrpc.client
@@ -32,7 +33,7 @@ from tests.clocks import HandClock
 from tests.readme import block
 from tests.tasks.served import free_port, served
 from tests.tasks.stores import QUICK, Adder, Squares
-from tests.tools import wait_until
+from tests.tools import Child, wait_until
 
 SQUARES = {index: index * index for index in range(10)}
 TOKEN = "0123456789abcdefXYZ"
@@ -215,6 +216,47 @@ def test_a_worker_that_ends_early_gives_its_partition_back(tmp_path: Path) -> No
             Interrupted(server.url, Adder(1)).run()
         other = Squares(server.url, Adder(1))
         assert other.run().partitions == 1 and other.computed == [5, 6, 7, 8, 9]
+
+
+TERMINATED = """
+from tests.tasks.stores import Adder, Squares
+
+class Slow(Squares):
+    def compute(self, index, task):
+        if index == 5:
+            say("at 5")
+            wait()
+        return super().compute(index, task)
+
+Slow(sys.argv[1], Adder(1)).run()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_gives_the_partition_back_at_once_with_what_was_computed(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with served(Adder(1), tmp_path) as server, Child(TERMINATED, server.url) as child:
+        child.hear()
+        child.process.send_signal(number)
+        assert child.finish() == -number
+        assert server.call("status")["leased"] == 0
+        assert "dropped" in endings(tmp_path) and "failed" not in endings(tmp_path), "no attempt is counted"
+        other = Squares(server.url, Adder(1))
+        assert other.run().partitions == 1 and other.computed == [5, 6, 7, 8, 9]
+
+
+def test_who_catches_the_signal_hands_in_what_it_has_and_takes_nothing_more(tmp_path: Path) -> None:
+    catching = "import signal\nsignal.signal(signal.SIGTERM, lambda *_: say('caught'))\n"
+    script = catching + TERMINATED.rpartition("Slow(")[0] + "say(f'{Slow(sys.argv[1]).run()}')"
+    with served(Adder(3), tmp_path) as server, Child(script, server.url) as child:
+        assert child.hear() == "at 5"
+        child.process.send_signal(signal.SIGTERM)
+        assert child.hear() == "caught"
+        child.go_on()
+        assert child.hear() == "2 partitions done, 6 tasks computed"
+        status = server.call("status")
+        assert (status["done"], status["waiting"], status["failed"]) == (2, 1, 0)
 
 
 # -- bad input
