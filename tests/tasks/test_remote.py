@@ -7,9 +7,12 @@ import json
 import os
 import pickle
 import signal
+import socket
 import sys
+import threading
 import time
 import xmlrpc.client
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,9 +29,11 @@ from multiprocesstools.errors import (
     StoresDiffer,
     TooManyFailures,
 )
-from multiprocesstools.tasks import remote, wire
+from multiprocesstools.tasks import listener, remote, wire
 from multiprocesstools.tasks.calls import Server
+from multiprocesstools.tasks.listener import Listener
 from multiprocesstools.tasks.parcel import Parcel
+from multiprocesstools.tasks.service import Service
 from tests.clocks import HandClock
 from tests.readme import block
 from tests.tasks.served import free_port, served
@@ -425,6 +430,8 @@ def test_results_that_cannot_be_are_refused_and_the_lease_goes_on(
         (b"", {"Content-Length": "99999999999999999999999"}, "413 "),
         (b"", {"Content-Length": "-1"}, "411 "),
         (wire.call("exit", ()), {"Content-Type": "text/plain"}, "415 "),
+        (wire.call("exit", ()), {"Host": "rebound.example:7080"}, "403 "),
+        (wire.call("exit", ()), {"Host": "[::1"}, "403 "),
     ],
 )  # fmt: skip
 def test_requests_that_cannot_be_are_refused_in_words(
@@ -439,6 +446,82 @@ def test_requests_that_cannot_be_are_refused_in_words(
         else:
             assert f"{status} {reason}".startswith(said)
         assert Squares(server.url).run().partitions == 3, "it goes on"
+
+
+@pytest.mark.parametrize("begun", [b"", b"POST /RPC2 HT", b"POST /RPC2 HTTP/1.0\r\nX-Slow: "])
+def test_clients_that_never_say_what_they_want_are_closed_and_the_others_served(
+    tmp_path: Path, begun: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them sends a byte now and then, so that it is not silent; together they have all places."""
+    monkeypatch.setattr(listener, "HEAD_SECONDS", 1.0)
+    with served(Adder(), tmp_path) as server, ExitStack() as stack:
+        address = ("127.0.0.1", urlsplit(server.url).port)
+        slow = [stack.enter_context(socket.create_connection(address)) for _ in range(listener.MOST_CONNECTIONS)]
+        for one in slow:
+            one.sendall(begun)
+        with pytest.raises(ServerUnreachable):
+            server.call("status")
+        end = time.monotonic() + 30.0
+        while slow and time.monotonic() < end:
+            slow = [one for one in slow if dripped(one)]
+            time.sleep(0.1)
+        assert slow == []
+        assert Squares(server.url).run().partitions == 3
+
+
+def dripped(one: socket.socket) -> bool:
+    """Could a byte be sent to somebody who still has the connection open?"""
+    try:
+        one.sendall(b"a")
+        one.setblocking(False)
+        return one.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+def test_who_disconnects_in_the_middle_leaves_no_trace(tmp_path: Path) -> None:
+    store = Adder(1)
+    with served(store, tmp_path) as server:
+        task = server.call("get_task", "anna")
+        body = wire.call("task_done", (task["lease"], squares_of(task)))
+        head = f"POST /RPC2 HTTP/1.0\r\nContent-Type: text/xml\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        for sent in (head[:20], head, head + body[:-9], head + body[: len(body) // 2]):
+            with socket.create_connection(("127.0.0.1", urlsplit(server.url).port)) as one:
+                one.sendall(sent)
+        assert (server.call("status")["done"], server.call("status")["leased"]) == (0, 1)
+        with socket.create_connection(("127.0.0.1", urlsplit(server.url).port)) as one:
+            one.sendall(head + body)  # whole, but nobody waits for the answer
+        wait_until(lambda: store.given == SQUARES, "it counts", 30)
+        assert server.call("task_done", task["lease"], squares_of(task)) == "accepted"
+    assert store.calls == 1
+
+
+def test_a_server_that_ends_answers_those_who_are_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the process would end first, and a worker that does not hear that all is over waits for the next server."""
+    asked, ends, close, answered = threading.Event(), threading.Event(), Listener.server_close, list[bool]()
+    leave, answer = Listener.shutdown, wire.answer
+
+    def late_answer(value: Any) -> bytes:
+        if value == {"late": True}:
+            asked.set()
+            assert ends.wait(30)
+            time.sleep(0.3)
+            answered.append(True)
+        return answer(value)
+
+    monkeypatch.setattr(Service, "describe", lambda service: {"late": True})
+    monkeypatch.setattr(wire, "answer", late_answer)
+    monkeypatch.setattr(Listener, "shutdown", lambda self: (leave(self), ends.set()))
+    monkeypatch.setattr(Listener, "server_close", lambda self: (answered.append(False), close(self)))
+    said = list[Any]()
+    with served(Adder(), tmp_path) as server:
+        asking = threading.Thread(target=lambda: said.append(server.call("describe")))
+        asking.start()
+        assert asked.wait(30)
+    asking.join(30)
+    assert answered == [True, False] and said == [{"late": True}]
 
 
 def test_results_that_are_too_large_are_a_clear_error_at_the_worker(tmp_path: Path) -> None:
