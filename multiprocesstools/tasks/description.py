@@ -1,17 +1,18 @@
 """What a run directory knows of its task store: one file, written by whoever comes first, the same for everybody.
 
-    <run>/.multiprocesstools/store.json    {"format": 1, "ident", "num_tasks", "num_partitions", "indices"}
+    <run>/.multiprocesstools/store.json    {"format": 1, "ident", "num_tasks", "num_partitions", "indices", "id"}
 
 Guarantee: it is written once, whole, and never changed; a store of another ident or size, or a manager that would cut
-it otherwise, is refused (StoresDiffer). A worker takes over the cut and the indices that are recorded.
+it otherwise, is refused (StoresDiffer). A worker takes over the cut and the indices that are recorded. The id tells this
+run from a later one in the same directory.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from multiprocesstools.errors import NewerFormat, RunDirectoryUnusable, StoresDiffer
-from multiprocesstools.run import Run, check_instance_name
+from multiprocesstools.run import Run, check_instance_name, new_id
 from multiprocesstools.tasks.partitions import bounds, number_of
 from multiprocesstools.tasks.store import TaskStore
 
@@ -30,6 +31,7 @@ class Description:
     num_tasks: int
     num_partitions: int
     indices: tuple[int, ...] | None
+    id: str = field(default="", compare=False)
 
     @property
     def selected(self) -> "Sequence[int]":
@@ -48,7 +50,7 @@ class Description:
 
     def as_dict(self) -> dict[str, Any]:
         """As `TaskStore.from_dict` takes it."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if key != "id"}
 
 
 def describe(store: TaskStore) -> Description:
@@ -79,7 +81,7 @@ def agree(run: Run, store: TaskStore, *, follow: bool = False) -> Description:
     With `follow` another cut and other indices are taken over, and not refused.
     """
     mine = describe(store)
-    line = json.dumps({"format": FORMAT, **mine.as_dict()}) + "\n"
+    line = json.dumps({"format": FORMAT, **mine.as_dict(), "id": new_id()}) + "\n"
     found = recorded(run)
     if found is None:
         run.create(f"{run.home}/{NAME}", line.encode())
@@ -103,5 +105,5 @@ def _description(content: dict[str, Any]) -> Description:
     indices = content["indices"]
     return Description(
         str(content["ident"]), int(content["num_tasks"]), int(content["num_partitions"]),
-        None if indices is None else tuple(map(int, indices)),
+        None if indices is None else tuple(map(int, indices)), str(content.get("id", "")),
     )  # fmt: skip
