@@ -3,11 +3,12 @@
     <run>/.multiprocesstools/store.json    {"format": 1, "ident", "num_tasks", "num_partitions", "indices", "id"}
 
 Guarantee: it is written once, whole, and never changed; a store of another ident or size, or a manager that would cut
-it otherwise, is refused (StoresDiffer). A worker takes over the cut and the indices that are recorded. The id tells this
+it otherwise, is refused (StoresDiffer). A worker takes over the cut and the indices that are recorded. The id tells a
 run from a later one in the same directory.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -75,16 +76,18 @@ def recorded(run: Run) -> Description | None:
         raise NewerFormat(path, f"it does not describe a task store ({error!r})") from error
 
 
-def agree(run: Run, store: TaskStore, *, follow: bool = False) -> Description:
+def agree(run: Run, store: TaskStore, say: Callable[[str], None], *, follow: bool = False) -> Description:
     """The description of the store of this run, which is recorded if there is none. StoresDiffer.
 
-    With `follow` another cut and other indices are taken over, and not refused.
+    With `follow` another cut and other indices are taken over, and not refused. `say` is told if there are fewer tasks
+    than partitions were asked for, by whoever comes first.
     """
     mine = describe(store)
     line = json.dumps({"format": FORMAT, **mine.as_dict(), "id": new_id()}) + "\n"
     found = recorded(run)
     if found is None:
-        run.create(f"{run.home}/{NAME}", line.encode())
+        if run.create(f"{run.home}/{NAME}", line.encode()) and mine.partitions < mine.num_partitions:
+            say(f"{mine.ident}: {mine.partitions} tasks make {mine.partitions} partitions, not {mine.num_partitions}")
         found = recorded(run)
     if found is None:
         raise RunDirectoryUnusable(run.directory, f"{NAME} is created in it and cannot be read")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiprocesstools.fate import Fate
 from multiprocesstools.helper import MultiProcessHelper
+from multiprocesstools.progress import Voice
 from multiprocesstools.run import Run
 from multiprocesstools.tasks.description import agree, describe
 from multiprocesstools.tasks.shelf import DIRECTORY, FINAL, Shelf
@@ -31,7 +32,7 @@ class FileSource:
         name = describe(self._store).ident
         self._helper = MultiProcessHelper(name, self._run.directory, **self._wishes.options)
         try:
-            description = agree(self._run, self._store, follow=True)
+            description = agree(self._run, self._store, Voice().say, follow=True)
         except BaseException:
             self._helper.cleanup()
             raise

@@ -49,7 +49,11 @@ class Listener(ThreadingMixIn, SimpleXMLRPCServer):
             from socket import AF_INET6
 
             self.address_family = AF_INET6
-        super().__init__(address, _Handler, logRequests=False)
+        try:
+            super().__init__(address, _Handler, logRequests=False)
+        except OSError as error:
+            advice = "is a server running there already? port 0 takes one that is free"
+            raise OSError(error.errno, f"{address[0]}:{address[1]}: {error.strerror}; {advice}") from error
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), name="tasks-server", daemon=True)
 
     @property

@@ -48,7 +48,7 @@ class TaskManager:
         self.store, self._options = store, options
         self.run = Run(run_directory)
         with self._helper():  # so that the settings are agreed before any worker comes
-            description = agree(self.run, store)
+            description = agree(self.run, store, Voice().say)
         self.shelf = Shelf(self.run, description, pickles=store.pickles)
         self.feeder = Feeder(store, self.shelf)
 
@@ -87,10 +87,13 @@ class TaskManager:
         """
         from multiprocesstools.tasks.serving import check, serve
 
-        check(host, port, lease_seconds, task_seconds, most_bytes)
+        token = check(
+            host, port, token_file=token_file, lease_seconds=lease_seconds, task_seconds=task_seconds,
+            most_bytes=most_bytes,
+        )  # fmt: skip
         with self._helper() as helper, self.collecting(helper), self._watching(helper, progress) as watch:
             serve(
-                self, helper, watch, host=host, port=port, token_file=token_file, lease_seconds=lease_seconds,
+                self, helper, watch, host=host, port=port, token=token, lease_seconds=lease_seconds,
                 task_seconds=task_seconds, stay=stay, most_bytes=most_bytes, ready=ready,
             )  # fmt: skip
         return self.status()

@@ -6,7 +6,6 @@ asked lately know it, unless it was told to stay; or by `exit`, `multiprocesstoo
 """
 
 import math
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -32,14 +31,13 @@ class Following(Protocol):
 
 def serve(
     manager: Manager, helper: MultiProcessHelper, following: Following, *, host: str, port: int,
-    token_file: str | os.PathLike[str] | None, lease_seconds: float, task_seconds: float | None, stay: bool,
+    token: str | None, lease_seconds: float, task_seconds: float | None, stay: bool,
     most_bytes: int, ready: Callable[[str], Any] | None,
 ) -> None:  # fmt: skip
     """Serve until it is over. The arguments are those of `TaskManager.serve`, checked by `check`.
 
     Items are taken and settled in other threads than this one, whose signal handlers would be counted wrongly.
     """
-    token = required(host, token_file)
     desk = Desk(helper, manager.shelf, lease_seconds=lease_seconds, task_seconds=task_seconds)
     service = Service(manager, helper, desk, lease_seconds=lease_seconds, most_bytes=most_bytes)
     with ExitStack() as stack:
@@ -58,8 +56,10 @@ def serve(
             service.changed.clear()
 
 
-def check(host: Any, port: Any, lease_seconds: Any, task_seconds: Any, most_bytes: Any) -> None:
-    """BadArgument for what cannot be."""
+def check(
+    host: Any, port: Any, *, token_file: Any, lease_seconds: Any, task_seconds: Any, most_bytes: Any
+) -> str | None:
+    """The token, None if none is needed. BadArgument for what cannot be."""
     if not isinstance(host, str) or not host:
         raise BadArgument("host", host, "it must be the address of an interface of this machine, such as 0.0.0.0")
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
@@ -71,3 +71,4 @@ def check(host: Any, port: Any, lease_seconds: Any, task_seconds: Any, most_byte
             raise BadArgument(name, value, "it must be a number of seconds above 0")
     if isinstance(most_bytes, bool) or not isinstance(most_bytes, int) or most_bytes < 1024:
         raise BadArgument("most_bytes", most_bytes, "it must be a whole number, at least 1024")
+    return required(host, token_file)

@@ -5,6 +5,7 @@ used, before anything is claimed. Partitions cover every index of the store once
 """
 
 import copy
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from operator import index as as_integer
@@ -157,6 +158,6 @@ def _checked_indices(indices: Iterable[int] | None) -> list[int] | None:
     if not given:
         raise BadArgument("indices", given, "it is empty, so there is nothing to do; None takes all tasks")
     if len(set(given)) != len(given):
-        twice = next(index for place, index in enumerate(given) if index in set(given[:place]))
+        [(twice, _)] = Counter(given).most_common(1)
         raise BadArgument("indices", twice, "it stands twice in the list")
     return given

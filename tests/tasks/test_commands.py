@@ -98,6 +98,9 @@ def test_status_changes_nothing(place: Path) -> None:
         (("status", "circles:Squares", "run"), "no module 'circles'"),
         (("status", "squares:Circles", "run"), "has no 'Circles'"),
         (("status", "squares:Squarer", "run"), "no TaskStore"),
+        (("status", "circles.py:Squares", "run"), "there is no file"),
+        (("status", "own/click.py:Squares", "run"), "another module is called 'click'; rename the file"),
+        (("serve", "squares:Squares", "run", "--token-file", "none"), "'none': it cannot be read (No such file"),
         (("work", "squares:Squares", "run"), "no Worker"),
         (("work", "squares:STORES", "run"), "has no 'STORES'"),
         (("status", "squares:Other", "run"), "'Squares' -> 'Other'"),
@@ -105,6 +108,8 @@ def test_status_changes_nothing(place: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(place: Path, arguments: tuple[str, ...], words: str) -> None:
+    (place / "own").mkdir()
+    (place / "own" / "click.py").write_text(STORES)
     mpt(place, "work", "squares:Squarer", "run", "--max-partitions", "1")
     done = mpt(place, *arguments)
     assert (done.returncode, done.stdout) == (2, "")

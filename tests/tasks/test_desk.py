@@ -28,7 +28,7 @@ def clock() -> HandClock:
 def desk(tmp_path: Path, clock: HandClock) -> Iterator[Desk]:
     with MultiProcessHelper("manager", tmp_path, **QUICK) as helper:
         run = Run(tmp_path, clock=clock)
-        yield Desk(helper, Shelf(run, agree(run, Adder(2))), lease_seconds=LEASE_SECONDS)
+        yield Desk(helper, Shelf(run, agree(run, Adder(2), print)), lease_seconds=LEASE_SECONDS)
 
 
 def endings(run: Path) -> str:

@@ -94,12 +94,13 @@ def test_the_description_of_another_store_is_refused() -> None:
         (lambda: list(Plain(5, indices=[0, 5])), "from 0 to 4"),
         (lambda: list(Plain(5, indices=[-1]).partition()), "from 0 to 4"),
         (lambda: Plain(5, indices=[1, 2, 1]), "stands twice"),
+        (lambda: Plain(5, indices=[*range(200_000), 199_999]), "stands twice"),
         (lambda: Plain(5, indices=[]), "empty"),
         (lambda: Plain(5, indices=["a"]), "whole numbers"),
     ],
     ids=[
         "num_tasks missing", "zero", "negative", "no whole number", "partitions < 1", "partitions a bool",
-        "index too large", "index negative", "index twice", "no index", "index a text",
+        "index too large", "index negative", "index twice", "index twice in a long list", "no index", "index a text",
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said_clearly(make: Any, words: str) -> None:
