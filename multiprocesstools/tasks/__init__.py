@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from multiprocesstools.tasks.grid import ind2sub, sub2ind
     from multiprocesstools.tasks.manager import TaskManager
-    from multiprocesstools.tasks.resume import resume_from
+    from multiprocesstools.tasks.saved import resume_from
     from multiprocesstools.tasks.store import TaskStore
     from multiprocesstools.tasks.worker import Worker
 
@@ -30,7 +30,7 @@ _ROOMS = {
     "TaskStore": "store",
     "Worker": "worker",
     "ind2sub": "grid",
-    "resume_from": "resume",
+    "resume_from": "saved",
     "sub2ind": "grid",
 }
 

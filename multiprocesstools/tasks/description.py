@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiprocesstools.errors import NewerFormat, RunDirectoryUnusable, StoresDiffer
 from multiprocesstools.run import Run, check_instance_name, new_id
-from multiprocesstools.tasks.partitions import bounds, number_of
-from multiprocesstools.tasks.store import TaskStore
+from multiprocesstools.tasks.store import TaskStore, bounds, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

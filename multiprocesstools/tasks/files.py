@@ -58,7 +58,7 @@ class FileAssignment:
         self.number: int = item.source
         self.indices = shelf.description.indices_of(self.number)
         self.kept: Parcel = shelf.parcel()
-        self.done = False
+        self.done = self.failed = False
 
     def renew(self) -> None:
         """A thread gives the signs of life."""
@@ -77,7 +77,7 @@ class FileAssignment:
         if error is not None:
             self._keep(error)
         recorded = self._item.__exit__(kind, error, trace)
-        self.done = self._item.fate is Fate.DONE
+        self.done, self.failed = self._item.fate is Fate.DONE, self._item.fate is Fate.FAILED
         if self.done:
             self._shelf.forget(self.number, self._item.attempt - 1)
         return recorded

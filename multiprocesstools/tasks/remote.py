@@ -118,9 +118,9 @@ class RemoteSource:
     # -- inside
 
     def _count(self, assignment: "RemoteAssignment") -> None:
-        self._failures = 0 if assignment.failed is None else self._failures + 1
+        self._failures = self._failures + 1 if assignment.failed else 0
         if self._failures >= _STOP_AFTER:
-            raise TooManyFailures(self._failures, assignment.failed or "")
+            raise TooManyFailures(self._failures, assignment.words)
 
 
 class RemoteAssignment:
@@ -131,7 +131,7 @@ class RemoteAssignment:
         self.number, self.indices = int(answer["partition"]), [int(index) for index in answer["indices"]]
         self._every = float(answer["lease_seconds"]) / _RENEWALS_PER_LEASE
         self.kept = _kept(source.ident, answer["kept"])
-        self.done, self.failed = False, None  # type: bool, str | None
+        self.done, self.failed, self.words = False, False, ""
         self._tasks, self._results = 0, b""
         self._over, self._given_up = threading.Event(), False
         self._heart = threading.Thread(target=self._beat, name="tasks-lease", daemon=True)
@@ -178,7 +178,7 @@ class RemoteAssignment:
 
     def _tell_failure(self, error: BaseException) -> None:
         failure = failure_of("", 1, error)
-        self.failed = failure.exception
+        self.failed, self.words = True, failure.exception
         self._source.call("task_failed", self._lease, failure.exception, failure.traceback, self._partial())
 
     def _partial(self) -> bytes:

@@ -28,6 +28,8 @@ class Assignment(Protocol):
     """What earlier attempts have computed of it; the worker adds to it, and what is in it outlives an exception."""
     done: bool
     """After the block: was the whole of it accepted here?"""
+    failed: bool
+    """After the block: has the attempt failed? Neither is so if it was given back, or another result was first."""
 
     def renew(self) -> None:
         """A task is done, and the next one begins. Called often: it must cost next to nothing."""

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from multiprocesstools.errors import BadArgument, TaskFailed
-from multiprocesstools.tasks.places import open_source
-from multiprocesstools.tasks.source import Assignment, Wishes
+from multiprocesstools.tasks.source import Assignment, Source, Wishes
 from multiprocesstools.tasks.store import TaskStore
 
 if TYPE_CHECKING:
@@ -24,8 +23,8 @@ _LONGEST_TASK = 200
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a worker has done in one `run`: how many partitions were accepted, how many tasks were computed for that,
-    and how many tries failed."""
+    """What a worker has done in one `run`: how many partitions were accepted, how many tasks were computed for all that
+    it tried, and how many tries failed. Another worker's result that was first is no failure."""
 
     partitions: int = 0
     tasks: int = 0
@@ -77,14 +76,14 @@ class Worker:
         if max_partitions is not None and (not isinstance(max_partitions, int) or max_partitions < 1):
             raise BadArgument("max_partitions", max_partitions, "it must be a whole number, at least 1, or None")
         self._set_up()
-        tried = partitions = tasks = 0
-        with open_source(self.place, self.task_store, self._wishes) as source, closing(source.assignments()) as hands:
+        tried = partitions = tasks = failures = 0
+        with _source_of(self.place, self.task_store, self._wishes) as source, closing(source.assignments()) as hands:
             for assignment in hands:
                 tasks += self._work_on(assignment)
-                tried, partitions = tried + 1, partitions + assignment.done
+                tried, partitions, failures = tried + 1, partitions + assignment.done, failures + assignment.failed
                 if tried == max_partitions:
                     break
-        return Work(partitions, tasks, tried - partitions)
+        return Work(partitions, tasks, failures)
 
     def _set_up(self) -> None:
         if self._set_up_in != os.getpid():
@@ -119,3 +118,14 @@ def _store_of(store: TaskStore | type[TaskStore] | None) -> TaskStore:
     if not isinstance(made, TaskStore):
         raise BadArgument("store", store, "give a TaskStore, or set the class attribute `store` of the worker")
     return made
+
+
+def _source_of(place: Any, store: TaskStore, wishes: Wishes) -> Source:
+    """The source of a run directory or of a url. Nothing is touched before it is entered."""
+    if isinstance(place, str) and place.lower().startswith(("http://", "https://")):
+        from multiprocesstools.tasks.remote import RemoteSource
+
+        return RemoteSource(place, store, wishes)
+    from multiprocesstools.tasks.files import FileSource
+
+    return FileSource(place, store, wishes)

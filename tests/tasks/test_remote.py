@@ -129,6 +129,22 @@ def test_a_partition_that_fails_always_is_set_aside_and_retried_when_somebody_ha
         wait_until(lambda: store.given == SQUARES, "the store is fed", 30)
 
 
+def test_who_is_overtaken_has_not_failed(tmp_path: Path) -> None:
+    store = Adder(1)
+    with served(store, tmp_path) as server:
+
+        class Overtaken(Squares):
+            def compute(self, index: int, task: dict[str, Any]) -> Any:
+                if index == 9:
+                    assert server.call("task_done", "0-1-00000000", list(SQUARES.values())) == "accepted"
+                return super().compute(index, task)
+
+        work = Overtaken(server.url, Adder(1)).run()
+        assert (work.partitions, work.tasks, work.failures) == (0, 10, 0)
+        wait_until(lambda: store.given == SQUARES, "the store is fed", 30)
+    assert store.calls == 1
+
+
 def test_a_script_that_always_fails_ends_after_ten(tmp_path: Path) -> None:
     with served(Adder(10), tmp_path) as server:
         worker = Squares(server.url, Adder(10))
