@@ -17,7 +17,9 @@ from multiprocesstools.tasks import wire
 from multiprocesstools.tasks.token import SCHEME
 
 ANSWER_SECONDS = 60.0
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
+LONGEST_PAUSE_SECONDS = 5.0
+"""A worker asks again after so long at most, so a server that is there for longer is found by all."""
+_FIRST_PAUSE_SECONDS = 0.1
 _MOST_ANSWER_BYTES = 1 << 30
 
 
@@ -54,7 +56,7 @@ class Server:
                 if self._clock.elapsed() - began + pause > patience_seconds:
                     raise ServerUnreachable(self.url, patience_seconds, str(error)) from error
             self._clock.sleep(pause * random.uniform(0.75, 1.0))
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     def _once(self, body: bytes, answer_seconds: float) -> Any:
         try:

@@ -25,7 +25,7 @@ from multiprocesstools.fate import Fate
 from multiprocesstools.helper import MultiProcessHelper
 from multiprocesstools.retry import retry
 from multiprocesstools.tasks.again import hand_out_again
-from multiprocesstools.tasks.leases import Lease, Leases, Recorded, Steps, packed, parts_of, unpacked
+from multiprocesstools.tasks.leases import Lease, Leases, Steps, packed, parts_of, unpacked
 from multiprocesstools.tasks.parcel import Parcel
 from multiprocesstools.tasks.shelf import DIRECTORY, FINAL, Shelf
 from multiprocesstools.tasks.submission import part, whole
@@ -119,11 +119,12 @@ class Desk:
                 self._end(number, None)
             return sorted({*mine, *hand_out_again(self._shelf.run, self._shelf)})
 
-    def restore(self) -> int:
-        """Go on with the leases of a server that was killed; how many there were. Call it before all else, with the
-        right to collect: then nobody else serves this run."""
+    def restore(self) -> bool:
+        """Go on with the leases of a former server, if there was one that did not come to its `end`. Call it before all
+        else, with the right to collect: then nobody else serves this run."""
         with self._lock:
-            found = self._recorded()
+            data = self._recorded()
+            found = unpacked(data)
             hand_out_again(self._shelf.run, self._shelf, {one.number: one.attempt for one in found})
             for one in found:
                 if (item := self._claim(one.number)) is not None:
@@ -131,7 +132,12 @@ class Desk:
                     self._leases.grant(one.name, one.worker, self._steps.until(self._clock.elapsed()))
                     self._restored.add(one.name)
             self._write()
-            return len(self._items)
+            return data != b""
+
+    def end(self) -> None:
+        """All is over, and everybody knows: there is nothing that another server could go on with."""
+        with self._lock:
+            self._shelf.run.disk.unlink(self._path)
 
     # -- coming back
 
@@ -268,9 +274,9 @@ class Desk:
                 _log.warning("the leases cannot be written: %s; started again now, this server would miss some", error)
             self._unwritten = True
 
-    def _recorded(self) -> list[Recorded]:
+    def _recorded(self) -> bytes:
         """What a former server has written; without it, what it had in work is a claim of the dead."""
         try:
-            return unpacked(self._shelf.run.disk.read(self._path, MOST_BYTES) or b"")
+            return self._shelf.run.disk.read(self._path, MOST_BYTES) or b""
         except OSError:
-            return []
+            return b""

@@ -1,11 +1,13 @@
 """Serving a run: handing out its partitions to workers that share no files, and feeding the store meanwhile.
 
 Guarantee: one server of a run at a time, which has the right to collect; all that it knows is in the run directory, so
-killed and started again it goes on where it was. It ends when all partitions are done or set aside and the workers that
-asked lately know it, unless it was told to stay; or by `exit`, `multiprocesstools stop`, or a signal.
+killed and started again it goes on where it was. It ends when all partitions are done or set aside and its workers know
+it, unless it was told to stay; or by `exit`, `multiprocesstools stop`, or a signal. Its workers are those that asked
+lately, and those of a server that did not end so: they find this one within the longest pause between their tries.
 """
 
 import math
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -13,14 +15,15 @@ from typing import Any, Protocol
 
 from multiprocesstools.errors import BadArgument
 from multiprocesstools.helper import MultiProcessHelper
+from multiprocesstools.tasks.calls import LONGEST_PAUSE_SECONDS
 from multiprocesstools.tasks.desk import Desk
 from multiprocesstools.tasks.listener import Listener
-from multiprocesstools.tasks.service import RETRY_SECONDS, Manager, Service
+from multiprocesstools.tasks.service import Manager, Service
 from multiprocesstools.tasks.token import required
 
 MOST_BYTES, LEASE_SECONDS, PORT = 64 << 20, 60.0, 7080
 _TICK_SECONDS = 0.2
-_GRACE_SECONDS = 4 * RETRY_SECONDS
+_GRACE_SECONDS = LONGEST_PAUSE_SECONDS + 1.0
 
 
 class Following(Protocol):
@@ -42,15 +45,18 @@ def serve(
     service = Service(manager, helper, desk, lease_seconds=lease_seconds, most_bytes=most_bytes)
     with ExitStack() as stack:
         clerk = stack.enter_context(ThreadPoolExecutor(1))
-        clerk.submit(desk.restore).result()  # before anybody can ask for what is leased
+        had_workers = clerk.submit(desk.restore).result()  # before anybody can ask for what is leased
         listener = stack.enter_context(Listener((host, port), service, token, most_bytes))
+        earliest = time.monotonic() + (_GRACE_SECONDS if had_workers else 0.0)
         if ready is not None:
             ready(listener.url)
         while not (service.ended.is_set() or helper.stop_requested):
             clerk.submit(desk.expire).result()
             with service.store_lock:
                 more = following.goes_on()
-            if not stay and service.is_over(at_once=not more) and service.is_known_to_all(_GRACE_SECONDS):
+            known = service.is_known_to_all(_GRACE_SECONDS) and time.monotonic() >= earliest
+            if not stay and service.is_over(at_once=not more) and known:
+                desk.end()
                 break
             service.changed.wait(_TICK_SECONDS)
             service.changed.clear()

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from multiprocesstools import tasks
+from multiprocesstools.tasks import serving
 from multiprocesstools.tasks.calls import Server
 from tests.tasks.served import free_port, process, served
 from tests.tasks.stores import Crowd, audited
@@ -65,7 +68,7 @@ def test_a_server_killed_in_mid_run_a_worker_that_hangs_and_a_late_result(tmp_pa
         first = process(run, port)
         stack.callback(end, first)
         late = Server(url).call("get_task", "late")
-        started = stack.enter_context(workers(url, audit, WORKERS, pause=0.003))
+        started = stack.enter_context(workers(url, audit, WORKERS, pause=0.002))
         wait_until(lambda: published(run) > 20, "some partitions are done", 120)
         hanging = next(one for one in started if lines(audit / str(one.pid)) % 100 not in (0, 99))
         hanging.send_signal(signal.SIGSTOP)
@@ -108,11 +111,34 @@ def test_a_server_that_is_killed_again_and_again_counts_no_attempt(tmp_path: Pat
         assert client.call("status")["failed"] == 0
 
 
+def test_a_server_that_is_started_again_when_all_is_done_tells_those_who_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They pause for some seconds between two tries; a server that is away for ever is an error for them."""
+    run, port = tmp_path / "run", free_port()
+    leases, client = run / ".multiprocesstools" / "leases.json", Server(f"http://127.0.0.1:{port}")
+    with ExitStack() as stack:
+        first = process(run, port)
+        stack.callback(end, first)
+        assert client.call("get_task", "anna")["state"] == "task"
+    assert Trivial(run, progress=False).run().partitions == PARTITIONS and leases.exists()
+
+    monkeypatch.setattr(serving, "_GRACE_SECONDS", 2.0)
+    manager = tasks.TaskManager(Crowd(), run)
+    second = threading.Thread(target=lambda: manager.serve(port=port, progress=False))
+    second.start()
+    second.join(1.0)
+    assert second.is_alive()
+    assert client.call("get_task", "anna", patience_seconds=30.0) == {"state": "over"}
+    second.join(30)
+    assert not second.is_alive() and not leases.exists(), "it came to its end, so nobody waits for a third one"
+
+
 def test_a_killed_worker_loses_its_partition_and_no_more(tmp_path: Path) -> None:
     store = Crowd()
     with (
         served(store, tmp_path / "run", lease_seconds=1.0) as server,
-        workers(server.url, tmp_path / "audit", 4, pause=0.001) as started,
+        workers(server.url, tmp_path / "audit", 4, pause=0.0005) as started,
     ):
         wait_until(lambda: lines(tmp_path / "audit" / str(started[0].pid)) > 150, "it has done something", 60)
         started[0].kill()
