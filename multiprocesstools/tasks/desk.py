@@ -198,6 +198,8 @@ class Desk:
         now = self._clock.elapsed()
         if now - self._listed >= _LOOK_SECONDS:
             published, self._listed = self._shelf.published(), now
+            for number in self._shelf.ended(self._attempts()) if self._items else ():
+                self._end(number, None)  # a manager beside this server has handed it out again
             partitions = range(self._shelf.description.partitions)
             self._waiting.extend(number for number in partitions if number not in published)
         while self._waiting:
@@ -259,15 +261,17 @@ class Desk:
         if self._leases.close(number) is not None:
             self._write()
 
+    def _attempts(self) -> dict[int, int]:
+        return {number: item.attempt for number, item in self._items.items()}
+
     @property
     def _path(self) -> str:
         return f"{self._shelf.run.home}/{NAME}"
 
     def _write(self) -> None:
         """Write the leases down. Where that fails it is tried again: it must not keep an item from being settled."""
-        attempts = {number: item.attempt for number, item in self._items.items()}
         try:
-            self._shelf.run.replace(self._path, packed(self._leases, attempts))
+            self._shelf.run.replace(self._path, packed(self._leases, self._attempts()))
             self._unwritten = False
         except OSError as error:
             if not self._unwritten:
