@@ -2,7 +2,8 @@
 
 Guarantee: one server of a run at a time, which has the right to collect; all that it knows is in the run directory, so
 killed and started again it goes on where it was. It ends when all partitions are done or set aside and its workers know
-it, unless it was told to stay; or by `exit`, `multiprocesstools stop`, or a signal. Its workers are those that asked
+it, unless it was told to stay; after `multiprocesstools stop` when what is in hand was handed in; by `exit` or a signal
+at once. Its workers are those that asked
 lately, and those of a server that did not end so: they find this one within the longest pause between their tries.
 """
 
@@ -50,11 +51,13 @@ def serve(
         earliest = time.monotonic() + (_GRACE_SECONDS if had_workers else 0.0)
         if ready is not None:
             ready(listener.url)
-        while not (service.ended.is_set() or helper.stop_requested):
+        while not service.ended.is_set():
             clerk.submit(desk.expire).result()
             with service.store_lock:
                 more = following.goes_on()
             known = service.is_known_to_all(_GRACE_SECONDS) and time.monotonic() >= earliest
+            if helper.stop_requested and known and not len(desk):
+                break  # what was in hand is handed in, as workers by files do before they leave
             if not stay and service.is_over(at_once=not more) and known:
                 desk.end()
                 break

@@ -43,8 +43,8 @@ class Worker:
     run_directory_or_url: the run directory that all workers and the manager share, or the url of a server.
     store: the TaskStore that says what the tasks are; default the class attribute `store`.
     token_file: for a server that wants a token: a file that holds it, readable by its owner alone (mode 0600).
-    progress: as of `MultiProcessHelper.items`. options: as of MultiProcessHelper (`beat_seconds`, `max_attempts`, ...),
-        for a run directory.
+    progress, options: for a run directory: as of `MultiProcessHelper.items`, and as of MultiProcessHelper
+        (`beat_seconds`, `max_attempts`, ...). A url takes `patience_seconds` alone: how long to wait for the server.
 
     Raises BadArgument here; StoresDiffer, and what MultiProcessHelper raises, from `run`.
     """

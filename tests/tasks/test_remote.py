@@ -39,7 +39,7 @@ from tests.clocks import HandClock
 from tests.readme import block
 from tests.tasks.served import free_port, served
 from tests.tasks.stores import QUICK, Adder, Squares
-from tests.tools import Child, wait_until
+from tests.tools import Child, command, wait_until
 
 SQUARES = {index: index * index for index in range(10)}
 TOKEN = "0123456789abcdefXYZ"
@@ -243,6 +243,28 @@ def test_a_manager_beside_the_server_can_reschedule_what_is_leased(tmp_path: Pat
         assert server.call("task_done", after["lease"], squares_of(after)) == "duplicate"
         wait_until(lambda: store.given == SQUARES, "the store is fed", 30)
     assert store.calls == 1
+
+
+def test_after_a_stop_what_is_in_hand_is_handed_in_and_the_server_ends(tmp_path: Path) -> None:
+    with served(Adder(2), tmp_path) as server:
+        held, other = server.call("get_task", "anna"), server.call("get_task", "bert")
+        command("stop", tmp_path)
+        wait_until(lambda: server.call("get_task", "carl") == {"state": "over"}, "it is known", 30)
+        assert server.call("give_back", other["lease"]) is True
+        time.sleep(0.5)  # some looks of the server at what it was asked for
+        assert server.call("renew", held["lease"], 1) is True
+        assert server.call("task_done", held["lease"], squares_of(held)) == "accepted"
+        assert [server.call("get_task", name) for name in ("bert", "anna")] == [{"state": "over"}] * 2
+        wait_until(lambda: not answers(server), "it ends", 30)
+    store = Adder(2)
+    assert tasks.TaskManager(store, tmp_path).collect().done == 1 and sorted(store.given) == held["indices"]
+
+
+def answers(server: Server) -> bool:
+    try:
+        return bool(server.call("describe"))
+    except ServerUnreachable:
+        return False
 
 
 def test_a_worker_that_ends_early_gives_its_partition_back(tmp_path: Path) -> None:
