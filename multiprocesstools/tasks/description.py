@@ -3,7 +3,7 @@
     <run>/.multiprocesstools/store.json    {"format": 1, "ident", "num_tasks", "num_partitions", "indices", "id"}
 
 Guarantee: it is written once, whole, and never changed; a store of another ident or size, or a manager that would cut
-it otherwise, is refused (StoresDiffer). A worker takes over the cut and the indices that are recorded. The id tells a
+it otherwise, is refused (StoresDiffer). A worker goes by the cut and the indices that are recorded. The id tells a
 run from a later one in the same directory.
 """
 
@@ -78,8 +78,8 @@ def recorded(run: Run) -> Description | None:
 def agree(run: Run, store: TaskStore, say: Callable[[str], None], *, follow: bool = False) -> Description:
     """The description of the store of this run, which is recorded if there is none. StoresDiffer.
 
-    With `follow` another cut and other indices are taken over, and not refused. `say` is told if there are fewer tasks
-    than partitions were asked for, by whoever comes first.
+    With `follow` another cut and other indices are not refused: those that are recorded count. `say` is told if there
+    are fewer tasks than partitions were asked for, by whoever comes first.
     """
     mine = describe(store)
     line = json.dumps({"format": FORMAT, **mine.as_dict(), "id": new_id()}) + "\n"
@@ -91,8 +91,6 @@ def agree(run: Run, store: TaskStore, say: Callable[[str], None], *, follow: boo
     if found is None:
         raise RunDirectoryUnusable(run.directory, f"{NAME} is created in it and cannot be read")
     refuse_others(run, found, mine, follow=follow)
-    if follow:
-        store.from_dict(found.as_dict())
     return found
 
 

@@ -9,7 +9,8 @@ is whole and the first, whoever sends it and however late; else it is told so. A
 because somebody else has the partition in hand, is kept beside it, so that the next attempt finds it computed. The
 leases are in the run directory: a server that was killed and started again goes on with them, and its end does not
 count as a failed attempt. Nobody's lease expires because the server itself was stopped or waited for its disk.
-Condition: for the leases that could not be written, because the disk is full, a server that is killed then counts.
+Condition: it counts for leases that could not be written, because the disk is full, and for those whose partition a
+worker by files takes over before there is another server.
 """
 
 import logging

@@ -60,9 +60,9 @@ def resume_from(
     open_tasks = numpy.flatnonzero(numpy.isnan(chosen)).tolist()
     if not open_tasks:
         raise BadArgument("npz", npz, "nothing in it is NaN: no task is open")
-    made.indices = open_tasks
     for name, array in arrays.items():
         setattr(made, name, array)
+    made.indices = open_tasks
     return made
 
 

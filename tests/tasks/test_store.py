@@ -119,7 +119,8 @@ def save(path: Any, **arrays: Any) -> Any:
 def test_the_nan_cells_of_a_saved_array_are_the_open_tasks(tmp_path: Any) -> None:
     results = numpy.arange(10.0).reshape(5, 2)
     results[1, 0] = results[4, 1] = numpy.nan
-    store = resume_from(save(tmp_path / "saved.npz", results=results, other=numpy.ones(3)), Adder, num_partitions=1)
+    path = save(tmp_path / "saved.npz", results=results, other=numpy.ones(3), indices=numpy.arange(3))
+    store = resume_from(path, Adder, num_partitions=1)
     assert store.indices == [2, 9] and store.num_partitions == 1
     numpy.testing.assert_array_equal(store.results, results)
     assert store.other.tolist() == [1, 1, 1]

@@ -320,6 +320,8 @@ def test_a_worker_follows_the_cut_and_the_indices_of_the_run_and_a_manager_must_
     for store in (Adder(2), Adder(3, [1, 3, 5, 7])):
         with pytest.raises(StoresDiffer):
             tasks.TaskManager(store, tmp_path)
+    worker.place = tmp_path / "another"
+    assert worker.run().partitions == 5, "a run that it begins itself is cut as its own store says"
 
 
 def test_more_partitions_than_tasks_are_as_many_as_tasks_and_it_is_said_once(
