@@ -91,14 +91,21 @@ class Listener(ThreadingMixIn, SimpleXMLRPCServer):
             self.shutdown_request(request)  # the client tries again
             return
         self.allow(request, HEAD_SECONDS)
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread can be started now
+            self._leave(request)
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._until.pop(request, None)
-            self._places.release()
+            self._leave(request)
+
+    def _leave(self, connection: Any) -> None:
+        self._until.pop(connection, None)
+        self._places.release()
 
     def allow(self, connection: Any, seconds: float) -> None:
         """Close the connection when it is still there after so long, unless it is allowed more until then."""

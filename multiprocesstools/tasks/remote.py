@@ -133,7 +133,7 @@ class RemoteAssignment:
         self.kept = _kept(source.ident, answer["kept"])
         self.done, self.failed, self.words = False, False, ""
         self._tasks, self._results = 0, b""
-        self._over, self._given_up = threading.Event(), False
+        self._over, self._given_up, self._pid = threading.Event(), False, os.getpid()
         self._heart = threading.Thread(target=self._beat, name="tasks-lease", daemon=True)
 
     def renew(self) -> None:
@@ -161,6 +161,8 @@ class RemoteAssignment:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
+        if self._pid != os.getpid():
+            return False  # a forked child never settles what its parent holds
         try:
             return self._settle(error)
         finally:

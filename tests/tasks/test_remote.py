@@ -8,6 +8,7 @@ import os
 import pickle
 import signal
 import socket
+import socketserver
 import sys
 import threading
 import time
@@ -322,6 +323,34 @@ def test_who_catches_the_signal_hands_in_what_it_has_and_takes_nothing_more(tmp_
         assert (status["done"], status["waiting"], status["failed"]) == (2, 1, 0)
 
 
+FORKING = """
+from tests.tasks.stores import Adder, Squares
+
+class Forking(Squares):
+    def compute(self, index, task):
+        if index == 5:
+            child = os.fork()
+            if child == 0:
+                raise RuntimeError("in a child")
+            os.waitpid(child, 0)
+        return super().compute(index, task)
+
+parent = os.getpid()
+try:
+    work = Forking(sys.argv[1], Adder(1)).run()
+finally:
+    if os.getpid() != parent:
+        os._exit(0)
+say(f"{work}")
+"""
+
+
+def test_a_forked_child_does_not_settle_what_its_parent_has(tmp_path: Path) -> None:
+    with served(Adder(1), tmp_path) as server, Child(FORKING, server.url) as child:
+        assert child.hear() == "1 partitions done, 10 tasks computed"
+        assert endings(tmp_path) == ""
+
+
 # -- bad input
 
 
@@ -547,6 +576,21 @@ def dripped(one: socket.socket) -> bool:
         return True
     except OSError:
         return False
+
+
+def test_connections_for_which_there_is_no_thread_leave_their_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(*request: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with served(Adder(), tmp_path) as server:
+        with monkeypatch.context() as poor:
+            poor.setattr(socketserver.ThreadingMixIn, "process_request", no_thread)
+            for _ in range(listener.MOST_CONNECTIONS):
+                with pytest.raises(ServerUnreachable):
+                    server.call("describe")
+        assert server.call("describe")["ident"] == "Adder"
 
 
 def test_who_disconnects_in_the_middle_leaves_no_trace(tmp_path: Path) -> None:
