@@ -207,7 +207,7 @@ class Desk:
             yield self._waiting.popleft()
 
     def _claim(self, number: int) -> "Item | None":
-        if number in self._items:
+        if number in self._items or self._helper.paused:  # to wait here would keep everybody waiting
             return None
         return self._helper.claim(FINAL.format(value=number), directory=DIRECTORY)
 

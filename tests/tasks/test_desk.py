@@ -2,6 +2,7 @@
 
 import errno
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 from multiprocesstools import MultiProcessHelper
 from multiprocesstools.run import Run
 from multiprocesstools.tasks.description import agree
-from multiprocesstools.tasks.desk import Desk
+from multiprocesstools.tasks.desk import KEPT, Desk
 from multiprocesstools.tasks.shelf import Shelf
 from tests.clocks import HandClock
 from tests.tasks.stores import QUICK, Adder
+from tests.tools import command, wait_until
 
 LEASE_SECONDS = 60.0
 
@@ -25,10 +27,15 @@ def clock() -> HandClock:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, clock: HandClock) -> Iterator[Desk]:
+def helper(tmp_path: Path) -> Iterator[MultiProcessHelper]:
     with MultiProcessHelper("manager", tmp_path, **QUICK) as helper:
-        run = Run(tmp_path, clock=clock)
-        yield Desk(helper, Shelf(run, agree(run, Adder(2), print)), lease_seconds=LEASE_SECONDS)
+        yield helper
+
+
+@pytest.fixture
+def desk(helper: MultiProcessHelper, tmp_path: Path, clock: HandClock) -> Desk:
+    run = Run(tmp_path, clock=clock)
+    return Desk(helper, Shelf(run, agree(run, Adder(2), print)), lease_seconds=LEASE_SECONDS)
 
 
 def endings(run: Path) -> str:
@@ -78,3 +85,21 @@ def test_what_the_disk_has_no_room_for_is_written_later_and_nothing_stays_in_han
 
 def leases(run: Path) -> list[Any]:
     return [worker for _, worker, *_ in json.loads((run / ".multiprocesstools/leases.json").read_text())["leases"]]
+
+
+def test_a_late_result_in_a_pause_is_kept_for_later_and_keeps_nobody_waiting(
+    desk: Desk, helper: MultiProcessHelper, tmp_path: Path
+) -> None:
+    late, other = desk.take("anna").lease, desk.take("bert").lease
+    assert desk.give_back(late.name, b"")
+    command("pause", tmp_path)
+    wait_until(lambda: helper.paused, "the pause is known")
+    said = list[str]()
+    handing = threading.Thread(target=lambda: said.append(desk.accept(late.name, [0, 1, 4, 9, 16])), daemon=True)
+    handing.start()
+    handing.join(10)
+    assert said == [KEPT] and desk.renew(other.name, 1)
+    command("resume", tmp_path)
+    wait_until(lambda: not helper.paused, "it goes on")
+    grant = desk.take("carl")
+    assert grant.lease.number == late.number and grant.kept.indices == [0, 1, 2, 3, 4]
