@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 
-from multiprocesstools.errors import HelperClosed, MultiProcessError
+from multiprocesstools.errors import HelperClosed, MultiProcessError, RunDirectoryUnusable
 from multiprocesstools.tasks import wire
 from multiprocesstools.tasks.service import Refused, Service
 from multiprocesstools.tasks.token import is_loopback, is_same
@@ -128,11 +128,12 @@ class Listener(ThreadingMixIn, SimpleXMLRPCServer):
             return wire.answer(self.service.call(*wire.read_call(data)))
         except HelperClosed:
             return wire.fault(wire.TRY_AGAIN, "the server ends")
+        except (OSError, RunDirectoryUnusable) as error:
+            _log.warning("a request failed: %s", error)
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            return wire.fault(wire.TRY_AGAIN, f"the server could not do it now: {reason}")
         except (wire.Malformed, Refused, MultiProcessError) as error:
             return wire.fault(wire.REFUSED, str(error))
-        except OSError as error:
-            _log.warning("a request failed: %s", error)
-            return wire.fault(wire.TRY_AGAIN, f"the server could not do it now: {error.strerror or error}")
         except Exception as error:  # the store is the user's code
             _log.exception("a request failed")
             return wire.fault(wire.BROKEN, f"the server met {type(error).__name__}; its log says more")

@@ -22,10 +22,11 @@ from urllib.parse import urlsplit
 import numpy
 import pytest
 
-from multiprocesstools import cli, tasks
+from multiprocesstools import MultiProcessHelper, cli, tasks
 from multiprocesstools.errors import (
     AlreadyCollecting,
     BadArgument,
+    RunDirectoryUnusable,
     ServerRefused,
     ServerUnreachable,
     StoresDiffer,
@@ -634,6 +635,21 @@ def test_a_server_that_ends_answers_those_who_are_asking(tmp_path: Path, monkeyp
         assert asked.wait(30)
     asking.join(30)
     assert answered == [True, False] and said == [{"late": True}]
+
+
+def test_a_server_whose_disk_is_full_for_a_while_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, troubles = MultiProcessHelper.claim, [RunDirectoryUnusable(str(tmp_path), "No space left on device")]
+
+    def claim_with_room(helper: MultiProcessHelper, *arguments: Any, **options: Any) -> Any:
+        if troubles:
+            raise troubles.pop()
+        return claim(helper, *arguments, **options)
+
+    with served(Adder(), tmp_path) as server:
+        monkeypatch.setattr(MultiProcessHelper, "claim", claim_with_room)
+        assert Squares(server.url).run().partitions == 3 and troubles == []
 
 
 def test_results_that_are_too_large_are_a_clear_error_at_the_worker(tmp_path: Path) -> None:
