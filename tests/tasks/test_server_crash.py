@@ -123,7 +123,7 @@ def test_a_server_that_is_started_again_when_all_is_done_tells_those_who_wait_fo
         assert client.call("get_task", "anna")["state"] == "task"
     assert Trivial(run, progress=False).run().partitions == PARTITIONS and leases.exists()
 
-    monkeypatch.setattr(serving, "_GRACE_SECONDS", 2.0)
+    monkeypatch.setattr(serving, "_GRACE_SECONDS", 3.0)
     manager = tasks.TaskManager(Crowd(), run)
     second = threading.Thread(target=lambda: manager.serve(port=port, progress=False))
     second.start()
