@@ -93,16 +93,15 @@ FLOORS = [
     ["steps.runner", "steps.inserting"],
     ["steps.protocol"],
     ["compat.scipion", "report.graph"],
-    ["tasks.grid", "tasks.partitions", "tasks.wire", "tasks.leases", "tasks.token"],
+    ["tasks.grid", "tasks.wire", "tasks.leases", "tasks.token"],
     ["tasks.store"],
     ["tasks.description", "tasks.parcel"],
-    ["tasks.shelf", "tasks.saved", "tasks.named"],
-    ["tasks.source", "tasks.feeder", "tasks.again", "tasks.state", "tasks.resume"],
+    ["tasks.shelf", "tasks.saved"],
+    ["tasks.source", "tasks.feeder", "tasks.again", "tasks.state", "tasks.submission"],
     ["tasks.files", "tasks.calls", "tasks.desk"],
     ["tasks.remote", "tasks.service"],
     ["tasks.listener"],
     ["tasks.serving"],
-    ["tasks.places"],
     ["tasks.worker", "tasks.manager"],
     ["workers.memory"],
     ["workers.apart"],
@@ -150,7 +149,7 @@ FLOORS = [
     ],
     ["cli.steps.graph"],
     ["cli.steps"],
-    ["cli.tasks.common"],
+    ["cli.tasks.common", "cli.tasks.named"],
     ["cli.tasks.status", "cli.tasks.collect", "cli.tasks.work", "cli.tasks.serve"],
     ["cli.tasks"],
     ["cli"],
@@ -171,10 +170,7 @@ HEAVY = [
     *["click", "rich", "psygnal", "cloudpickle", "numpy", "pandas"],
     *["multiprocessing", "asyncio", "http", "email.message", "unittest"],
 ]
-HOUSES = (
-    *["__init__", "batch", "calls", "claims", "compat", "crew", "display", "doctor", "items", "locks", "loop", "plans"],
-    *["report", "run", "steps", "tasks", "upkeep", "workers"],
-)
+HOUSES = ("__init__", "batch", "claims", "compat", "report", "steps", "tasks", "workers")
 
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path

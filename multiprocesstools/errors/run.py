@@ -211,7 +211,10 @@ class AlreadyCollecting(RunError):
 
     def __str__(self) -> str:
         who = "; ".join(self.holders) or "somebody who has just begun or ended"
-        return f"the results in {self.directory!r} are being collected by {who}; wait for it, or end it first"
+        return (
+            f"the results in {self.directory!r} are being collected by {who}; wait for it, or end it first. If its "
+            f"machine is gone, this one cannot know that: multiprocesstools cleanup {self.directory}"
+        )
 
 
 class NotResults(RunError, ValueError):

@@ -13,7 +13,13 @@ class Scorer(tasks.Worker):
 Scorer("path/to/run").run()                               # as often as you like, on as many machines
 tasks.TaskManager(Scores(), "path/to/run").collect(follow=True)
 
-A partition is an item of the run: claims, retries, status, cleanup and takeover come from the core.
+A partition is an item of the run: claims, retries, status, cleanup and takeover come from the core. The rooms:
+
+the store       grid -> store -> description (what the run knows of it); saved (its arrays as a file, and back)
+its results     parcel (the content of a file), shelf (where the files lie)
+workers         worker -> source, which is one of files (a run directory) and remote (a url, asked by calls)
+the manager     manager -> feeder (published results into the store), state (status), again (reschedule)
+a server        serving -> listener (http) -> service (methods) -> desk (items and leases), submission; token, wire
 """
 
 TYPE_CHECKING = False
@@ -21,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from multiprocesstools.tasks.grid import ind2sub, sub2ind
     from multiprocesstools.tasks.manager import TaskManager
-    from multiprocesstools.tasks.resume import resume_from
+    from multiprocesstools.tasks.saved import resume_from
     from multiprocesstools.tasks.store import TaskStore
     from multiprocesstools.tasks.worker import Worker
 
@@ -30,7 +36,7 @@ _ROOMS = {
     "TaskStore": "store",
     "Worker": "worker",
     "ind2sub": "grid",
-    "resume_from": "resume",
+    "resume_from": "saved",
     "sub2ind": "grid",
 }
 

@@ -17,7 +17,9 @@ from multiprocesstools.tasks import wire
 from multiprocesstools.tasks.token import SCHEME
 
 ANSWER_SECONDS = 60.0
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
+LONGEST_PAUSE_SECONDS = 5.0
+"""A worker asks again after so long at most, so a server that is there for longer is found by all."""
+_FIRST_PAUSE_SECONDS = 0.1
 _MOST_ANSWER_BYTES = 1 << 30
 
 
@@ -39,21 +41,26 @@ class Server:
             self._headers["Authorization"] = f"{SCHEME}{token}"
         self._clock = clock or SystemClock()
 
-    def call(self, method: str, *arguments: Any, patience_seconds: float = 0.0) -> Any:
-        """The answer of a method. ServerUnreachable after `patience_seconds` without one; ServerRefused."""
+    def call(
+        self, method: str, *arguments: Any, patience_seconds: float = 0.0, answer_seconds: float = ANSWER_SECONDS
+    ) -> Any:
+        """The answer of a method. ServerUnreachable after `patience_seconds` without one; ServerRefused.
+
+        answer_seconds: a single request is given up when nothing moves for so long.
+        """
         body, began, pause = wire.call(method, arguments), self._clock.elapsed(), _FIRST_PAUSE_SECONDS
         while True:
             try:
-                return self._once(body)
+                return self._once(body, answer_seconds)
             except _NoAnswer as error:
                 if self._clock.elapsed() - began + pause > patience_seconds:
                     raise ServerUnreachable(self.url, patience_seconds, str(error)) from error
             self._clock.sleep(pause * random.uniform(0.75, 1.0))
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
-    def _once(self, body: bytes) -> Any:
+    def _once(self, body: bytes, answer_seconds: float) -> Any:
         try:
-            status, reason, data = self._exchange(body)
+            status, reason, data = self._exchange(body, answer_seconds)
         except (OSError, http.client.HTTPException) as error:
             raise _NoAnswer(f"{type(error).__name__}: {error}") from error
         if status >= 500 and status != http.HTTPStatus.NOT_IMPLEMENTED:
@@ -69,8 +76,8 @@ class Server:
         except wire.Malformed as error:
             raise ServerRefused(self.url, f"its answer is not understood, {error}; is it a server of tasks?") from error
 
-    def _exchange(self, body: bytes) -> tuple[int, str, bytes]:
-        connection = self._kind(self._host, self._port, timeout=ANSWER_SECONDS)
+    def _exchange(self, body: bytes, answer_seconds: float) -> tuple[int, str, bytes]:
+        connection = self._kind(self._host, self._port, timeout=answer_seconds)
         try:
             connection.request("POST", self._path or "/RPC2", body, self._headers)
             with connection.getresponse() as response:

@@ -1,19 +1,20 @@
 """What a run directory knows of its task store: one file, written by whoever comes first, the same for everybody.
 
-    <run>/.multiprocesstools/store.json    {"format": 1, "ident", "num_tasks", "num_partitions", "indices"}
+    <run>/.multiprocesstools/store.json    {"format": 1, "ident", "num_tasks", "num_partitions", "indices", "id"}
 
 Guarantee: it is written once, whole, and never changed; a store of another ident or size, or a manager that would cut
-it otherwise, is refused (StoresDiffer). A worker takes over the cut and the indices that are recorded.
+it otherwise, is refused (StoresDiffer). A worker goes by the cut and the indices that are recorded. The id tells a
+run from a later one in the same directory.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from multiprocesstools.errors import NewerFormat, RunDirectoryUnusable, StoresDiffer
-from multiprocesstools.run.directory import Run, check_instance_name
-from multiprocesstools.tasks.partitions import bounds, number_of
-from multiprocesstools.tasks.store import TaskStore
+from multiprocesstools.run.directory import Run, check_instance_name, new_id
+from multiprocesstools.tasks.store import TaskStore, bounds, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,7 @@ class Description:
     num_tasks: int
     num_partitions: int
     indices: tuple[int, ...] | None
+    id: str = field(default="", compare=False)
 
     @property
     def selected(self) -> "Sequence[int]":
@@ -48,7 +50,7 @@ class Description:
 
     def as_dict(self) -> dict[str, Any]:
         """As `TaskStore.from_dict` takes it."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if key != "id"}
 
 
 def describe(store: TaskStore) -> Description:
@@ -73,22 +75,22 @@ def recorded(run: Run) -> Description | None:
         raise NewerFormat(path, f"it does not describe a task store ({error!r})") from error
 
 
-def agree(run: Run, store: TaskStore, *, follow: bool = False) -> Description:
+def agree(run: Run, store: TaskStore, say: Callable[[str], None], *, follow: bool = False) -> Description:
     """The description of the store of this run, which is recorded if there is none. StoresDiffer.
 
-    With `follow` another cut and other indices are taken over, and not refused.
+    With `follow` another cut and other indices are not refused: those that are recorded count. `say` is told if there
+    are fewer tasks than partitions were asked for, by whoever comes first.
     """
     mine = describe(store)
-    line = json.dumps({"format": FORMAT, **mine.as_dict()}) + "\n"
+    line = json.dumps({"format": FORMAT, **mine.as_dict(), "id": new_id()}) + "\n"
     found = recorded(run)
     if found is None:
-        run.create(f"{run.home}/{NAME}", line.encode())
+        if run.create(f"{run.home}/{NAME}", line.encode()) and mine.partitions < mine.num_partitions:
+            say(f"{mine.ident}: {mine.partitions} tasks make {mine.partitions} partitions, not {mine.num_partitions}")
         found = recorded(run)
     if found is None:
         raise RunDirectoryUnusable(run.directory, f"{NAME} is created in it and cannot be read")
     refuse_others(run, found, mine, follow=follow)
-    if follow:
-        store.from_dict(found.as_dict())
     return found
 
 
@@ -103,5 +105,5 @@ def _description(content: dict[str, Any]) -> Description:
     indices = content["indices"]
     return Description(
         str(content["ident"]), int(content["num_tasks"]), int(content["num_partitions"]),
-        None if indices is None else tuple(map(int, indices)),
+        None if indices is None else tuple(map(int, indices)), str(content.get("id", "")),
     )  # fmt: skip

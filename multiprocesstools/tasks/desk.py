@@ -8,9 +8,12 @@ Guarantee: the claims are those of any worker by files, so both kinds may work o
 is whole and the first, whoever sends it and however late; else it is told so. A result that cannot be published now,
 because somebody else has the partition in hand, is kept beside it, so that the next attempt finds it computed. The
 leases are in the run directory: a server that was killed and started again goes on with them, and its end does not
-count as a failed attempt.
+count as a failed attempt. Nobody's lease expires because the server itself was stopped or waited for its disk.
+Condition: it counts for leases that could not be written, because the disk is full, and for those whose partition a
+worker by files takes over before there is another server.
 """
 
+import logging
 import secrets
 import threading
 from collections import deque
@@ -22,9 +25,10 @@ from multiprocesstools.errors import ItemGivenBack, LeaseExpired, MultiProcessEr
 from multiprocesstools.helper import MultiProcessHelper
 from multiprocesstools.items.fate import Fate
 from multiprocesstools.tasks.again import hand_out_again
-from multiprocesstools.tasks.leases import Lease, Leases, Recorded, packed, parts_of, unpacked
-from multiprocesstools.tasks.parcel import Parcel, decode
+from multiprocesstools.tasks.leases import Lease, Leases, Steps, packed, parts_of, unpacked
+from multiprocesstools.tasks.parcel import Parcel
 from multiprocesstools.tasks.shelf import DIRECTORY, FINAL, Shelf
+from multiprocesstools.tasks.submission import part, whole
 from multiprocesstools.upkeep.retry import retry
 
 if TYPE_CHECKING:
@@ -32,7 +36,10 @@ if TYPE_CHECKING:
 
 NAME, MOST_BYTES = "leases.json", 1 << 26
 _LOOK_SECONDS = 1.0
+_LONGEST_STEP = 0.25
 _MOST_REMEMBERED = 10_000
+
+_log = logging.getLogger("multiprocesstools.tasks")
 
 ACCEPTED, DUPLICATE, KEPT = "accepted", "duplicate", "kept"
 """What a result can be told: it counts; another one was first; somebody else has the partition, who will find it."""
@@ -58,6 +65,8 @@ class Desk:
         self._leases = Leases(lease_seconds, task_seconds)
         self._items: dict[int, Item] = {}
         self._lock, self._clock = threading.RLock(), shelf.run.clock
+        self._steps = Steps(max(lease_seconds * _LONGEST_STEP, _LOOK_SECONDS), self._clock.elapsed())
+        self._unwritten = False
         self._waiting: deque[int] = deque()
         self._listed = float("-inf")
         self._restored: set[str] = set()
@@ -72,7 +81,7 @@ class Desk:
         """A partition for this worker, or again the one that it has; None if there is none to be had now."""
         with self._lock:
             if (held := self._leases.of(worker)) is not None:
-                self._leases.renew(held.name, held.tasks, self._clock.elapsed())
+                self._leases.renew(held.name, held.tasks, self._steps.until(self._clock.elapsed()))
                 return self._grant(held)
             for number in self._candidates():
                 if (item := self._claim(number)) is not None:
@@ -85,13 +94,13 @@ class Desk:
         """The worker of this lease lives, and has finished so many tasks. False: the lease is over."""
         with self._lock:
             self._restored.discard(name)
-            return self._leases.renew(name, tasks, self._clock.elapsed())
+            return self._leases.renew(name, tasks, self._steps.until(self._clock.elapsed()))
 
     def expire(self) -> None:
         """Take back what is leased to workers that are silent or hang: a failed attempt each, but for those of a former
         server, which were not heard of since: they may have ended meanwhile."""
         with self._lock:
-            now = self._clock.elapsed()
+            now = self._steps.until(self._clock.elapsed())
             for lease in self._leases.expired(now):
                 if lease.name in self._restored:
                     self._end(lease.number, None)
@@ -100,6 +109,8 @@ class Desk:
                 seconds = self._seconds if silent else self._task_seconds or 0.0
                 sign = "sign of life" if silent else "result of a task"
                 self._end(lease.number, LeaseExpired(lease.worker, seconds, sign))
+            if self._unwritten:
+                self._write()
 
     def reschedule(self) -> list[int]:
         """Hand out again all that is in work, here and elsewhere; the partitions."""
@@ -109,19 +120,25 @@ class Desk:
                 self._end(number, None)
             return sorted({*mine, *hand_out_again(self._shelf.run, self._shelf)})
 
-    def restore(self) -> int:
-        """Go on with the leases of a server that was killed; how many there were. Call it before all else, with the
-        right to collect: then nobody else serves this run."""
+    def restore(self) -> bool:
+        """Go on with the leases of a former server, if there was one that did not come to its `end`. Call it before all
+        else, with the right to collect: then nobody else serves this run."""
         with self._lock:
-            found = self._recorded()
+            data = self._recorded()
+            found = unpacked(data)
             hand_out_again(self._shelf.run, self._shelf, {one.number: one.attempt for one in found})
             for one in found:
                 if (item := self._claim(one.number)) is not None:
                     self._items[one.number] = item
-                    self._leases.grant(one.name, one.worker, self._clock.elapsed())
+                    self._leases.grant(one.name, one.worker, self._steps.until(self._clock.elapsed()))
                     self._restored.add(one.name)
             self._write()
-            return len(self._items)
+            return data != b""
+
+    def end(self) -> None:
+        """All is over, and everybody knows: there is nothing that another server could go on with."""
+        with self._lock:
+            self._shelf.run.disk.unlink(self._path)
 
     # -- coming back
 
@@ -132,7 +149,7 @@ class Desk:
         MultiProcessError or OSError for what cannot be published now; then it is kept, if that is possible.
         """
         number, attempt = parts_of(name)
-        parcel, data = self._whole(number, results)
+        parcel, data = whole(self._shelf.description, number, results)
         with self._lock:
             if name in self._accepted:
                 return ACCEPTED
@@ -160,7 +177,7 @@ class Desk:
         self, name: str, kept: bytes, kind: type[RemoteFailure] | None, words: str = "", trace: str = ""
     ) -> bool:
         number, _ = parts_of(name)
-        parcel = self._part(number, kept) if kept else None
+        parcel = part(self._shelf.description, number, kept) if kept else None
         with self._lock:
             lease = self._leases.find(name)
             if lease is None:
@@ -173,39 +190,6 @@ class Desk:
             self._end(number, error)
             return True
 
-    # -- what is sent
-
-    def _whole(self, number: int, results: bytes | Iterable[Any]) -> tuple[Parcel, bytes]:
-        indices = self._indices(number)
-        if isinstance(results, bytes):
-            parcel, data = self._part(number, results), results
-        else:
-            values = list(results)
-            if len(values) != len(indices):
-                raise ValueError(f"partition {number} has {len(indices)} tasks, and these are {len(values)} results")
-            parcel = Parcel(self._shelf.description.ident)
-            for index, value in zip(indices, values, strict=True):
-                parcel.add(index, value)
-            data = parcel.encode()
-        if parcel.indices != indices:
-            raise ValueError(f"these are not the results of all tasks of partition {number}, in their order")
-        return parcel, data
-
-    def _part(self, number: int, data: bytes) -> Parcel:
-        """Results of some tasks of a partition. Nothing is unpickled, whatever the store says of its own files."""
-        ident, indices, results = decode(data)
-        if ident != self._shelf.description.ident or not set(indices) <= set(self._indices(number)):
-            raise ValueError(f"these are results of another store ({ident!r}) or of another partition than {number}")
-        parcel = Parcel(ident)
-        for index, value in zip(indices, results, strict=True):
-            parcel.add(index, value)
-        return parcel
-
-    def _indices(self, number: int) -> list[int]:
-        if not 0 <= number < self._shelf.description.partitions:
-            raise ValueError(f"there is no partition {number}")
-        return self._shelf.description.indices_of(number)
-
     # -- items
 
     def _candidates(self) -> Iterable[int]:
@@ -215,13 +199,15 @@ class Desk:
         now = self._clock.elapsed()
         if now - self._listed >= _LOOK_SECONDS:
             published, self._listed = self._shelf.published(), now
+            for number in self._shelf.ended(self._attempts()) if self._items else ():
+                self._end(number, None)  # a manager beside this server has handed it out again
             partitions = range(self._shelf.description.partitions)
             self._waiting.extend(number for number in partitions if number not in published)
         while self._waiting:
             yield self._waiting.popleft()
 
     def _claim(self, number: int) -> "Item | None":
-        if number in self._items:
+        if number in self._items or self._helper.paused:  # to wait here would keep everybody waiting
             return None
         return self._helper.claim(FINAL.format(value=number), directory=DIRECTORY)
 
@@ -236,11 +222,11 @@ class Desk:
     def _lease(self, number: int, item: "Item", worker: str) -> Lease:
         self._items[number] = item
         name = f"{number}-{item.attempt}-{secrets.token_hex(8)}"
-        return self._leases.grant(name, worker, self._clock.elapsed())
+        return self._leases.grant(name, worker, self._steps.until(self._clock.elapsed()))
 
     def _grant(self, lease: Lease) -> Grant:
         kept = self._shelf.kept(lease.number, self._items[lease.number].attempt)
-        return Grant(lease, self._indices(lease.number), kept)
+        return Grant(lease, self._shelf.description.indices_of(lease.number), kept)
 
     def _publish(self, item: "Item", number: int, attempt: int, parcel: Parcel, data: bytes) -> None:
         try:
@@ -276,17 +262,26 @@ class Desk:
         if self._leases.close(number) is not None:
             self._write()
 
+    def _attempts(self) -> dict[int, int]:
+        return {number: item.attempt for number, item in self._items.items()}
+
     @property
     def _path(self) -> str:
         return f"{self._shelf.run.home}/{NAME}"
 
     def _write(self) -> None:
-        attempts = {number: item.attempt for number, item in self._items.items()}
-        self._shelf.run.replace(self._path, packed(self._leases, attempts))
+        """Write the leases down. Where that fails it is tried again: it must not keep an item from being settled."""
+        try:
+            self._shelf.run.replace(self._path, packed(self._leases, self._attempts()))
+            self._unwritten = False
+        except OSError as error:
+            if not self._unwritten:
+                _log.warning("the leases cannot be written: %s; started again now, this server would miss some", error)
+            self._unwritten = True
 
-    def _recorded(self) -> list[Recorded]:
+    def _recorded(self) -> bytes:
         """What a former server has written; without it, what it had in work is a claim of the dead."""
         try:
-            return unpacked(self._shelf.run.disk.read(self._path, MOST_BYTES) or b"")
+            return self._shelf.run.disk.read(self._path, MOST_BYTES) or b""
         except OSError:
-            return []
+            return b""

@@ -8,6 +8,7 @@ from contextlib import closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from multiprocesstools.display.progress import Voice
 from multiprocesstools.helper import MultiProcessHelper
 from multiprocesstools.items.fate import Fate
 from multiprocesstools.run.directory import Run
@@ -31,7 +32,7 @@ class FileSource:
         name = describe(self._store).ident
         self._helper = MultiProcessHelper(name, self._run.directory, **self._wishes.options)
         try:
-            description = agree(self._run, self._store, follow=True)
+            description = agree(self._run, self._store, Voice().say, follow=True)
         except BaseException:
             self._helper.cleanup()
             raise
@@ -57,16 +58,13 @@ class FileAssignment:
         self.number: int = item.source
         self.indices = shelf.description.indices_of(self.number)
         self.kept: Parcel = shelf.parcel()
-        self.done = False
+        self.done = self.failed = False
 
     def renew(self) -> None:
         """A thread gives the signs of life."""
 
     def publish(self, results: "Parcel") -> None:
         self._item.path.write_bytes(results.encode())
-
-    def keep(self, results: "Parcel") -> None:
-        self._shelf.keep(self.number, self._item.attempt, results)
 
     def __enter__(self) -> "FileAssignment":
         self._item.__enter__()
@@ -76,8 +74,16 @@ class FileAssignment:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
+        if error is not None:
+            self._keep(error)
         recorded = self._item.__exit__(kind, error, trace)
-        self.done = self._item.fate is Fate.DONE
+        self.done, self.failed = self._item.fate is Fate.DONE, self._item.fate is Fate.FAILED
         if self.done:
             self._shelf.forget(self.number, self._item.attempt - 1)
         return recorded
+
+    def _keep(self, error: BaseException) -> None:
+        try:
+            self._shelf.keep(self.number, self._item.attempt, self.kept)
+        except OSError as second:  # it must not take the place of what has happened
+            error.add_note(f"what was computed of the partition before could not be kept: {second}")

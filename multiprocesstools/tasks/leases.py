@@ -6,7 +6,8 @@
 Guarantee: a partition has at most one lease, and each change says when it happens: nothing here reads a clock, a disk
 or a network. A lease that is not renewed for `lease_seconds` is expired; with `task_seconds` also one whose worker
 finishes no task for so long, although it renews: it hangs. An expired lease that is renewed before anybody has closed
-it goes on, except for one that hangs. Condition: the times that are handed in never go backwards.
+it goes on, except for one that hangs. Condition: the times that are handed in never go backwards; they are those of
+`Steps`.
 """
 
 import json
@@ -84,6 +85,23 @@ class Leases:
     def _hangs(self, lease: Lease, tasks: int, now: float) -> bool:
         """Did it finish no task for longer than a task may take?"""
         return self._task_seconds is not None and tasks <= lease.tasks and now - lease.advanced >= self._task_seconds
+
+
+class Steps:
+    """The time of leases, which goes on with the looks at it, by `longest` seconds at most from one to the next.
+
+    For longer than that nobody has looked, so the server itself was stopped, or waited for its disk, and could not hear
+    its workers: their leases do not run out meanwhile.
+    """
+
+    def __init__(self, longest: float, now: float) -> None:
+        self._longest, self._looked, self._time = longest, now, 0.0
+
+    def until(self, now: float) -> float:
+        """The time of the leases, at the time `now` of a clock."""
+        self._time += min(now - self._looked, self._longest)
+        self._looked = now
+        return self._time
 
 
 def parts_of(name: str) -> tuple[int, int]:

@@ -1,26 +1,34 @@
 """The door of a server: http on the standard library's XML-RPC server, with a lock and a limit on everything.
 
 Guarantee: a request is refused before it is read if it has no or a wrong token, no length, a length over `most_bytes`,
-another path, method or content type (no page in a browser can send ours without asking first); it is never unpacked
-further than `most_bytes`. At most MOST_CONNECTIONS are served at once, of which MOST_LARGE send more than 1 MiB; one
-that is silent for SILENT_SECONDS is closed. What goes wrong inside is logged here, and the client is told that it did.
+another path, method or content type (no page in a browser can send ours without asking first; nor from a name that
+was made to mean this machine, because without a token only a loopback address is served). It is never unpacked further
+than `most_bytes`. At most MOST_CONNECTIONS are served at once, of which MOST_LARGE send more than 1 MiB. One that is
+silent for SILENT_SECONDS, does not say within HEAD_SECONDS what it wants, or is slower than SLOWEST_BYTES_PER_SECOND
+is closed. What goes wrong inside is logged here, and the client is told that it did. At the end those who are being
+answered get their answer, for up to LAST_SECONDS.
 """
 
 import logging
+import math
 import threading
+import time
+from contextlib import nullcontext, suppress
 from http import HTTPStatus
+from socket import SHUT_RDWR
 from socketserver import ThreadingMixIn
 from typing import Any
+from urllib.parse import urlsplit
 from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 
-from multiprocesstools.errors import HelperClosed, MultiProcessError
+from multiprocesstools.errors import HelperClosed, MultiProcessError, RunDirectoryUnusable
 from multiprocesstools.tasks import wire
 from multiprocesstools.tasks.service import Refused, Service
-from multiprocesstools.tasks.token import is_same
+from multiprocesstools.tasks.token import is_loopback, is_same
 
 MOST_CONNECTIONS, MOST_LARGE, SILENT_SECONDS = 64, 4, 30.0
-LARGE_BYTES = 1 << 20
-DRAIN_SECONDS = 1.0
+LARGE_BYTES, SLOWEST_BYTES_PER_SECOND = 1 << 20, 16 << 10
+HEAD_SECONDS, DRAIN_SECONDS, LAST_SECONDS = 10.0, 1.0, 2.0
 
 _log = logging.getLogger("multiprocesstools.tasks")
 
@@ -36,11 +44,16 @@ class Listener(ThreadingMixIn, SimpleXMLRPCServer):
         self.service, self.token, self.most_bytes = service, token, most_bytes
         self._places = threading.BoundedSemaphore(MOST_CONNECTIONS)
         self.large = threading.BoundedSemaphore(MOST_LARGE)
+        self._until: dict[Any, float] = {}
         if ":" in address[0]:
             from socket import AF_INET6
 
             self.address_family = AF_INET6
-        super().__init__(address, _Handler, logRequests=False)
+        try:
+            super().__init__(address, _Handler, logRequests=False)
+        except OSError as error:
+            advice = "is a server running there already? port 0 takes one that is free"
+            raise OSError(error.errno, f"{address[0]}:{address[1]}: {error.strerror}; {advice}") from error
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), name="tasks-server", daemon=True)
 
     @property
@@ -61,6 +74,10 @@ class Listener(ThreadingMixIn, SimpleXMLRPCServer):
     def __exit__(self, *error: object) -> None:
         self.shutdown()
         self._thread.join()
+        end = time.monotonic() + LAST_SECONDS
+        for _ in range(MOST_CONNECTIONS):  # all places are free when all were answered
+            if not self._places.acquire(timeout=max(0.0, end - time.monotonic())):
+                break
         self.server_close()
 
     def server_bind(self) -> None:
@@ -73,13 +90,34 @@ class Listener(ThreadingMixIn, SimpleXMLRPCServer):
         if not self._places.acquire(blocking=False):
             self.shutdown_request(request)  # the client tries again
             return
-        super().process_request(request, client_address)
+        self.allow(request, HEAD_SECONDS)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread can be started now
+            self._leave(request)
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._places.release()
+            self._leave(request)
+
+    def _leave(self, connection: Any) -> None:
+        self._until.pop(connection, None)
+        self._places.release()
+
+    def allow(self, connection: Any, seconds: float) -> None:
+        """Close the connection when it is still there after so long, unless it is allowed more until then."""
+        self._until[connection] = time.monotonic() + seconds
+
+    def service_actions(self) -> None:
+        """Between two connections: close those whose time is over."""
+        now = time.monotonic()
+        for connection, until in list(self._until.items()):
+            if now > until:
+                with suppress(OSError):  # it has just been closed
+                    connection.shutdown(SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away, or was silent: it will come again."""
@@ -90,11 +128,12 @@ class Listener(ThreadingMixIn, SimpleXMLRPCServer):
             return wire.answer(self.service.call(*wire.read_call(data)))
         except HelperClosed:
             return wire.fault(wire.TRY_AGAIN, "the server ends")
+        except (OSError, RunDirectoryUnusable) as error:
+            _log.warning("a request failed: %s", error)
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            return wire.fault(wire.TRY_AGAIN, f"the server could not do it now: {reason}")
         except (wire.Malformed, Refused, MultiProcessError) as error:
             return wire.fault(wire.REFUSED, str(error))
-        except OSError as error:
-            _log.warning("a request failed: %s", error)
-            return wire.fault(wire.TRY_AGAIN, f"the server could not do it now: {error.strerror or error}")
         except Exception as error:  # the store is the user's code
             _log.exception("a request failed")
             return wire.fault(wire.BROKEN, f"the server met {type(error).__name__}; its log says more")
@@ -113,13 +152,15 @@ class _Handler(SimpleXMLRPCRequestHandler):
             self.close_connection = True
             self._drain()
             self._refuse(*refusal)
-        elif int(self.headers["Content-Length"]) > LARGE_BYTES:
-            with self.server.large:
-                super().do_POST()
-        else:
+            return
+        size = int(self.headers["Content-Length"])
+        self.server.allow(self.connection, math.inf)
+        with self.server.large if size > LARGE_BYTES else nullcontext():
+            self._allow_to_move(size)
             super().do_POST()
 
     def decode_request_content(self, data: bytes) -> bytes | None:
+        self.server.allow(self.connection, math.inf)  # it is here in full, and now is our turn
         encoding = self.headers.get("Content-Encoding", "identity").lower()
         if encoding == "identity":
             return data
@@ -132,6 +173,10 @@ class _Handler(SimpleXMLRPCRequestHandler):
             self._refuse(HTTPStatus.BAD_REQUEST, str(error))
             return None
 
+    def send_response(self, code: int, message: str | None = None) -> None:
+        self._allow_to_move(self.server.most_bytes)
+        super().send_response(code, message)
+
     def log_message(self, format: str, *values: Any) -> None:
         _log.debug(format, *values)
 
@@ -140,6 +185,8 @@ class _Handler(SimpleXMLRPCRequestHandler):
         token, length = self.server.token, self.headers.get("Content-Length", "")
         if token is not None and not is_same(token, self.headers.get("Authorization", "")):
             return HTTPStatus.UNAUTHORIZED, "the token is missing or wrong: Authorization: Bearer TOKEN"
+        if token is None and not _is_loopback(self.headers.get("Host", "localhost")):
+            return HTTPStatus.FORBIDDEN, "without a token it is called by 127.0.0.1 or localhost only"
         if self.path not in ("/", "/RPC2"):
             return HTTPStatus.NOT_FOUND, "the path is /RPC2"
         if self.headers.get_content_type() != "text/xml":
@@ -149,6 +196,9 @@ class _Handler(SimpleXMLRPCRequestHandler):
         if len(length) > 18 or int(length) > self.server.most_bytes:
             return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a request may have {self.server.most_bytes:,} bytes"
         return None
+
+    def _allow_to_move(self, size: int) -> None:
+        self.server.allow(self.connection, SILENT_SECONDS + size / SLOWEST_BYTES_PER_SECOND)
 
     def _drain(self) -> None:
         """Read a small request all the same: the system resets a connection that is closed with something unread, and
@@ -168,3 +218,11 @@ class _Handler(SimpleXMLRPCRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def _is_loopback(host: str) -> bool:
+    """Does a header Host name this machine as only this machine can?"""
+    try:
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
+    except ValueError:
+        return False

@@ -48,7 +48,7 @@ class TaskManager:
         self.store, self._options = store, options
         self.run = Run(run_directory)
         with self._helper():  # so that the settings are agreed before any worker comes
-            description = agree(self.run, store)
+            description = agree(self.run, store, Voice().say)
         self.shelf = Shelf(self.run, description, pickles=store.pickles)
         self.feeder = Feeder(store, self.shelf)
 
@@ -87,10 +87,13 @@ class TaskManager:
         """
         from multiprocesstools.tasks.serving import check, serve
 
-        check(host, port, lease_seconds, task_seconds, most_bytes)
+        token = check(
+            host, port, token_file=token_file, lease_seconds=lease_seconds, task_seconds=task_seconds,
+            most_bytes=most_bytes,
+        )  # fmt: skip
         with self._helper() as helper, self.collecting(helper), self._watching(helper, progress) as watch:
             serve(
-                self, helper, watch, host=host, port=port, token_file=token_file, lease_seconds=lease_seconds,
+                self, helper, watch, host=host, port=port, token=token, lease_seconds=lease_seconds,
                 task_seconds=task_seconds, stay=stay, most_bytes=most_bytes, ready=ready,
             )  # fmt: skip
         return self.status()
@@ -110,7 +113,7 @@ class TaskManager:
 
     def status(self) -> StoreStatus:
         """The state of the partitions; str() of it are the three lines of the original."""
-        return look_at(self.run, self.shelf, len(self.feeder.fed))
+        return look_at(self.run, self.shelf, len(self.feeder))
 
     def reschedule(self) -> list[int]:
         """Hand out again all partitions that are in work, whoever has them; their numbers.
@@ -158,7 +161,7 @@ class _Watch:
         self._manager, self._show = manager, show
         self._total = manager.shelf.description.partitions
         self._began = time.monotonic()
-        self._before = len(manager.feeder.fed)
+        self._before = len(manager.feeder)
         self._status = manager.status()
         self._looked, self._pause = time.monotonic(), _SHORTEST_PAUSE_SECONDS
 
@@ -169,7 +172,7 @@ class _Watch:
         """Feed what is there. May more come?"""
         fresh = self._manager.feeder.feed()
         self._pause = _SHORTEST_PAUSE_SECONDS if fresh else min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
-        fed = len(self._manager.feeder.fed)
+        fed = len(self._manager.feeder)
         over = fed + self._status.failed >= self._total
         if fed < self._total and (over or time.monotonic() - self._looked > _LOOK_SECONDS):
             self._status, self._looked = self._manager.status(), time.monotonic()  # some may have been tried again
@@ -183,7 +186,7 @@ class _Watch:
         self._show.stop(self._tally(), reason)
 
     def _tally(self) -> Tally:
-        fed, status = len(self._manager.feeder.fed), self._status
+        fed, status = len(self._manager.feeder), self._status
         return Tally(
             self._total, fed, status.failed, running=status.running, here=fed - self._before,
             seconds=time.monotonic() - self._began,

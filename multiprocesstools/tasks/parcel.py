@@ -6,7 +6,8 @@
 
 Guarantee: decode(encode()) holds what was added; what the format would change or lose is refused (CannotSave), when it
 is added. Condition: as in JSON tuples become lists; numpy's scalars become the same numbers of Python. Nothing is ever
-unpickled, unless the caller says so; arrays of objects are refused.
+unpickled, unless the caller says so; arrays of objects are refused. What is decoded holds no more bytes of arrays than
+the file, whoever has written that.
 """
 
 import json
@@ -148,7 +149,8 @@ def decode(data: bytes, *, pickles: bool = False) -> "tuple[str, list[int], list
             raise Unfit("it does not name its store and its tasks")
         if len(indices) != len(results) or len(set(indices)) != len(indices):
             raise Unfit(f"it has {len(indices)} tasks and {len(results)} results, or a task twice")
-        return ident, indices, [_restored(result, arrays, pickles) for result in results]
+        taken = _Arrays(arrays)
+        return ident, indices, [_restored(result, taken, pickles) for result in results]
     except Unfit:
         raise
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
@@ -164,15 +166,19 @@ def parcel_of(ident: str, pairs: Iterable[tuple[int, Any]], *, pickles: bool = F
 
 
 def _taken_apart(data: bytes) -> tuple[bytes, list[Any]]:
-    """The line, and the arrays. Only members that are not compressed are read: none is larger than the file."""
+    """The line, and the arrays. Only members that are not compressed and do not lie on each other are read: together
+    they are not larger than the file."""
     if not data.startswith(_ZIP):
         return data, []
     from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
     try:
         with ZipFile(BytesIO(data)) as archive:
-            if any(member.compress_type != ZIP_STORED for member in archive.infolist()):
+            members = archive.infolist()
+            if any(member.compress_type != ZIP_STORED for member in members):
                 raise Unfit("it is compressed")
+            if sum(member.file_size for member in members) > len(data):
+                raise Unfit("its members are larger than the file")
             names = archive.namelist()
             return archive.read("results.json"), list(_arrays(archive, names))
     except (BadZipFile, KeyError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
@@ -200,14 +206,28 @@ def _read_array(data: bytes) -> Any:
     return npy.read_array(BytesIO(data), allow_pickle=False)
 
 
-def _restored(value: Any, arrays: list[Any], pickles: bool) -> Any:
+class _Arrays:
+    """The arrays of a file. Each stands in one place of the results: else a small file would hold many large ones."""
+
+    def __init__(self, groups: list[Any]) -> None:
+        self._groups, self._taken = groups, set[tuple[int, int]]()
+
+    def take(self, mark: Any) -> Any:
+        """The array that a mark names. Unfit, IndexError."""
+        group, row = mark
+        if type(group) is not int or type(row) is not int or min(group, row) < 0 or (group, row) in self._taken:
+            raise Unfit("a mark in it is none, or names an array a second time")
+        self._taken.add((group, row))
+        return self._groups[group][row]
+
+
+def _restored(value: Any, arrays: _Arrays, pickles: bool) -> Any:
     if isinstance(value, list):
         return [_restored(part, arrays, pickles) for part in value]
     if not isinstance(value, dict):
         return value
     if _ARRAY in value:
-        group, row = value[_ARRAY]
-        return arrays[group][row]
+        return arrays.take(value[_ARRAY])
     if _PICKLE in value:
         return _unpickled(value[_PICKLE], pickles)
     return {key: _restored(part, arrays, pickles) for key, part in value.items()}

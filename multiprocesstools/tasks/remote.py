@@ -2,7 +2,8 @@
 
     leased --results handed in--> accepted | late (another result was first)
            --exception--> recorded there with its traceback, with what was computed; another worker tries it
-           --this process dies, is stopped or cut off--> expired there after `lease_seconds`
+           --Ctrl-C, SIGTERM or SIGHUP--> given back at once, with what was computed; no attempt is counted
+           --this process is killed, stopped or cut off--> expired there after `lease_seconds`
 
 Guarantee: what a server has accepted is on its disk. A server that is away for less than `patience_seconds` (300; 20
 for the first contact) is waited for, with growing pauses; the work in hand goes on meanwhile.
@@ -12,14 +13,15 @@ import os
 import threading
 import time
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from socket import gethostname
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from multiprocesstools.crew.signals import Guard
 from multiprocesstools.errors import (
     BadArgument,
     CannotSave,
-    MultiProcessError,
     ServerRefused,
     ServerUnreachable,
     StoresDiffer,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 _PATIENCE_SECONDS, _FIRST_PATIENCE_SECONDS = 300.0, 20.0
 _STOP_AFTER = 10
 _RENEWALS_PER_LEASE = 4
+_LAST_WORD_SECONDS = 10.0
 _ENVELOPE_BYTES = 4096
 
 
@@ -50,6 +53,8 @@ class RemoteSource:
         self._server = Server(url, token)
         self._worker = f"{gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
         self._failures = 0
+        self._in_hand: RemoteAssignment | None = None
+        self._guard = Guard(self)
 
     def __enter__(self) -> "RemoteSource":
         """ServerUnreachable, ServerRefused; StoresDiffer if the server has another store."""
@@ -62,20 +67,22 @@ class RemoteSource:
             raise ServerRefused(self._server.url, "it describes no task store; is it a server of tasks?") from error
         if theirs != {"ident": mine.ident, "num_tasks": mine.num_tasks}:
             raise StoresDiffer(self._server.url, theirs, mine.as_dict())
+        self._guard.enter()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        """Nothing stays open."""
+        self._guard.leave()
 
     def assignments(self) -> Generator[Assignment, None, None]:
         """TooManyFailures after ten failures in a row without a success, as in a loop by files."""
-        while True:
+        while self._guard.signalled is None:
             answer = self.call("get_task", self._worker)
             if answer["state"] == "over":
                 return
             if answer["state"] == "task":
-                assignment = RemoteAssignment(self, answer)
+                self._in_hand = assignment = RemoteAssignment(self, answer)
                 yield assignment
+                self._in_hand = None
                 self._count(assignment)
             else:
                 time.sleep(answer["retry_seconds"])
@@ -83,9 +90,9 @@ class RemoteSource:
     def call(self, method: str, *arguments: Any) -> Any:
         return self._server.call(method, *arguments, patience_seconds=self._patience)
 
-    def call_once(self, method: str, *arguments: Any) -> Any:
-        """Without waiting for a server that is away."""
-        return self._server.call(method, *arguments)
+    def call_once(self, method: str, *arguments: Any, answer_seconds: float) -> Any:
+        """Without waiting for a server that is away, or for an answer that is lost."""
+        return self._server.call(method, *arguments, answer_seconds=answer_seconds)
 
     @property
     def most_bytes(self) -> int:
@@ -95,10 +102,25 @@ class RemoteSource:
     def ident(self) -> str:
         return str(self._about["ident"])
 
+    # -- when a signal comes
+
+    def interrupted(self, number: int) -> None:
+        """There is no journal here."""
+
+    def give_up_all(self, *, in_place: bool = True) -> None:
+        """Give back what is in hand, with what was computed of it; the work on it may still go on."""
+        if self._in_hand is not None:
+            self._in_hand.give_up()
+
+    def die(self) -> None:
+        """Nothing stays open."""
+
+    # -- inside
+
     def _count(self, assignment: "RemoteAssignment") -> None:
-        self._failures = 0 if assignment.failed is None else self._failures + 1
+        self._failures = self._failures + 1 if assignment.failed else 0
         if self._failures >= _STOP_AFTER:
-            raise TooManyFailures(self._failures, assignment.failed or "")
+            raise TooManyFailures(self._failures, assignment.words)
 
 
 class RemoteAssignment:
@@ -109,9 +131,9 @@ class RemoteAssignment:
         self.number, self.indices = int(answer["partition"]), [int(index) for index in answer["indices"]]
         self._every = float(answer["lease_seconds"]) / _RENEWALS_PER_LEASE
         self.kept = _kept(source.ident, answer["kept"])
-        self.done, self.failed = False, None  # type: bool, str | None
-        self._tasks, self._results, self._partial = 0, b"", b""
-        self._over = threading.Event()
+        self.done, self.failed, self.words = False, False, ""
+        self._tasks, self._results = 0, b""
+        self._over, self._given_up, self._pid = threading.Event(), False, os.getpid()
         self._heart = threading.Thread(target=self._beat, name="tasks-lease", daemon=True)
 
     def renew(self) -> None:
@@ -125,9 +147,12 @@ class RemoteAssignment:
             reason = f"the server takes {self._source.most_bytes:,}; cut the store into more partitions, or serve with "
             raise CannotSave(f"partition {self.number}", "results", f"{size:,} bytes", f"{reason}another most_bytes")
 
-    def keep(self, results: Parcel) -> None:
-        if len(results):
-            self._partial = results.encode()
+    def give_up(self) -> None:
+        """This process is to end: the server is told once, and else sees the silence."""
+        if not (self._given_up or self.done):
+            self._given_up = True
+            with suppress(ServerUnreachable, ServerRefused):
+                self._source.call_once("give_back", self._lease, self._partial(), answer_seconds=_LAST_WORD_SECONDS)
 
     def __enter__(self) -> "RemoteAssignment":
         self._heart.start()
@@ -136,6 +161,8 @@ class RemoteAssignment:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
+        if self._pid != os.getpid():
+            return False  # a forked child never settles what its parent holds
         try:
             return self._settle(error)
         finally:
@@ -148,29 +175,23 @@ class RemoteAssignment:
         elif isinstance(error, Exception | SystemExit):
             self._tell_failure(error)
         else:
-            self._give_back(error)
+            self.give_up()
         return isinstance(error, Exception)
 
     def _tell_failure(self, error: BaseException) -> None:
         failure = failure_of("", 1, error)
-        self.failed = failure.exception
-        self._source.call("task_failed", self._lease, failure.exception, failure.traceback, self._fitting())
+        self.failed, self.words = True, failure.exception
+        self._source.call("task_failed", self._lease, failure.exception, failure.traceback, self._partial())
 
-    def _give_back(self, error: BaseException) -> None:
-        """This process is to end: the server is told once, and else sees the silence."""
-        try:
-            self._source.call_once("give_back", self._lease, self._fitting())
-        except MultiProcessError as second:
-            error.add_note(f"the server could not be told: {second}")
-
-    def _fitting(self) -> bytes:
-        """What was computed, if the server takes so much."""
-        return self._partial if 2 * len(self._partial) + _ENVELOPE_BYTES < self._source.most_bytes else b""
+    def _partial(self) -> bytes:
+        """What was computed, if there is something and the server takes so much."""
+        data = self.kept.encode() if len(self.kept) else b""
+        return data if 2 * len(data) + _ENVELOPE_BYTES < self._source.most_bytes else b""
 
     def _beat(self) -> None:
         while not self._over.wait(self._every):
             try:
-                self._source.call_once("renew", self._lease, self._tasks)
+                self._source.call_once("renew", self._lease, self._tasks, answer_seconds=max(self._every, 1.0))
             except (ServerUnreachable, ServerRefused):
                 continue  # it may come back; whether the results count is said when they are handed in
 

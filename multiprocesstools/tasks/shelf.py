@@ -8,10 +8,11 @@ Guarantee: what is read is a whole parcel of this very partition, or an error th
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from multiprocesstools.claims.disk import ABSENT
+from multiprocesstools.claims.slots import Slot, read_listing
 from multiprocesstools.errors import NotResults
 from multiprocesstools.run.directory import Run
 from multiprocesstools.tasks.description import Description
@@ -44,6 +45,12 @@ class Shelf:
             raise
         found = {int(match[1]) for name in names if (match := _RESULTS.fullmatch(name))}
         return {number for number in found if number < self.description.partitions}
+
+    def ended(self, attempts: Mapping[int, int]) -> list[int]:
+        """Those partitions of which this attempt was ended, by one listing."""
+        listing = read_listing(self.directory, self.run.disk.list(self.directory))
+        slots = {number: Slot(self.directory, FINAL.format(value=number)) for number in attempts}
+        return [number for number, attempt in attempts.items() if attempt in listing.of(slots[number]).ended]
 
     def read(self, number: int) -> tuple[list[int], list[Any]]:
         """The tasks of a partition and their results. NotResults; FileNotFoundError."""

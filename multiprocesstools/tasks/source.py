@@ -3,7 +3,8 @@
 source.assignments() -> an assignment, again and again, until nothing is left
 
 assignment   offered --with--> in hand --publish, end of the block--> done (or lost: somebody else was first)
-                                       --exception out of the block--> recorded with its traceback, for another try
+                                       --exception out of the block--> recorded with its traceback, for another try,
+                                                                       for which what is in `kept` by then is kept
 """
 
 from collections.abc import Generator
@@ -24,18 +25,17 @@ class Assignment(Protocol):
     indices: list[int]
     """Its tasks."""
     kept: "Parcel"
-    """What earlier attempts have computed of it; the worker adds to it."""
+    """What earlier attempts have computed of it; the worker adds to it, and what is in it outlives an exception."""
     done: bool
     """After the block: was the whole of it accepted here?"""
+    failed: bool
+    """After the block: has the attempt failed? Neither is so if it was given back, or another result was first."""
 
     def renew(self) -> None:
         """A task is done, and the next one begins. Called often: it must cost next to nothing."""
 
     def publish(self, results: "Parcel") -> None:
         """Hand in the results of all tasks; they count when the block ends."""
-
-    def keep(self, results: "Parcel") -> None:
-        """The attempt has failed or ends early: keep what was computed for the next one."""
 
     def __enter__(self) -> Self: ...
 

@@ -1,10 +1,12 @@
 """TaskStore: tasks by a linear index, cut into partitions, and what becomes of their results.
 
 Guarantee: what is wrong with a store (how many tasks, which indices, how many partitions) is said where it is first
-used, before anything is claimed. Partitions cover every index of the store once.
+used, before anything is claimed. Partitions cover every index of the store once, in order; none is empty, and their
+sizes differ by 1 at most.
 """
 
 import copy
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from operator import index as as_integer
@@ -12,7 +14,6 @@ from typing import Any, ClassVar, Self
 
 from multiprocesstools.errors import BadArgument, StoresDiffer
 from multiprocesstools.tasks import grid
-from multiprocesstools.tasks.partitions import bounds, number_of
 
 FED = "_fed_partitions"
 """The attribute of a store that holds what it was fed with, by run directory."""
@@ -141,6 +142,16 @@ class TaskStore:
         return part
 
 
+def number_of(num_tasks: int, num_partitions: int) -> int:
+    """How many partitions there are: never more than tasks."""
+    return min(num_tasks, num_partitions)
+
+
+def bounds(num_tasks: int, partitions: int, number: int) -> tuple[int, int]:
+    """From which place to before which one partition `number` (from 0 on) goes: pure arithmetic, the same for all."""
+    return number * num_tasks // partitions, (number + 1) * num_tasks // partitions
+
+
 def _whole(argument: str, value: Any, lowest: int) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < lowest:
         raise BadArgument(argument, value, f"it must be a whole number, at least {lowest}")
@@ -157,6 +168,6 @@ def _checked_indices(indices: Iterable[int] | None) -> list[int] | None:
     if not given:
         raise BadArgument("indices", given, "it is empty, so there is nothing to do; None takes all tasks")
     if len(set(given)) != len(given):
-        twice = next(index for place, index in enumerate(given) if index in set(given[:place]))
+        [(twice, _)] = Counter(given).most_common(1)
         raise BadArgument("indices", twice, "it stands twice in the list")
     return given

@@ -18,17 +18,24 @@ _ADVICE = "make one with: (umask 077; head -c 32 /dev/urandom | base64 > token)"
 
 
 def read_token(path: str | os.PathLike[str]) -> str:
-    """The token in a file, without white space around it. BadArgument; OSError for a file that is not there."""
+    """The token in a file, without white space around it. BadArgument."""
+    try:
+        data = _read(path)
+    except OSError as error:
+        raise _refused(path, f"it cannot be read ({error.strerror}); {_ADVICE}") from error
+    if not _SHORTEST <= len(data) <= _LONGEST or not data.isascii() or b"\n" in data:
+        raise _refused(path, f"it must hold one line of {_SHORTEST} to {_LONGEST:,} ASCII characters; {_ADVICE}")
+    return data.decode("ascii")
+
+
+def _read(path: str | os.PathLike[str]) -> bytes:
     with open(path, "rb", opener=_without_waiting) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise _refused(path, "it is no regular file")
         if status.st_uid != os.geteuid() or status.st_mode & 0o077:
             raise _refused(path, f"others can read or change it (mode {status.st_mode & 0o777:04o}); say chmod 600")
-        data = file.read(_LONGEST + 1).strip()
-    if not _SHORTEST <= len(data) <= _LONGEST or not data.isascii() or b"\n" in data:
-        raise _refused(path, f"it must hold one line of {_SHORTEST} to {_LONGEST:,} ASCII characters; {_ADVICE}")
-    return data.decode("ascii")
+        return file.read(_LONGEST + 1).strip()
 
 
 def is_same(token: str, header: str) -> bool:

@@ -12,21 +12,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from multiprocesstools.errors import BadArgument, TaskFailed
-from multiprocesstools.tasks.places import open_source
-from multiprocesstools.tasks.source import Assignment, Wishes
+from multiprocesstools.tasks.source import Assignment, Source, Wishes
 from multiprocesstools.tasks.store import TaskStore
 
 if TYPE_CHECKING:
     from multiprocesstools.display.progress import Listener
-    from multiprocesstools.tasks.parcel import Parcel
 
 _LONGEST_TASK = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a worker has done in one `run`: how many partitions were accepted, how many tasks were computed for that,
-    and how many tries failed."""
+    """What a worker has done in one `run`: how many partitions were accepted, how many tasks were computed for all that
+    it tried, and how many tries failed. Another worker's result that was first is no failure."""
 
     partitions: int = 0
     tasks: int = 0
@@ -45,8 +43,8 @@ class Worker:
     run_directory_or_url: the run directory that all workers and the manager share, or the url of a server.
     store: the TaskStore that says what the tasks are; default the class attribute `store`.
     token_file: for a server that wants a token: a file that holds it, readable by its owner alone (mode 0600).
-    progress: as of `MultiProcessHelper.items`. options: as of MultiProcessHelper (`beat_seconds`, `max_attempts`, ...),
-        for a run directory.
+    progress, options: for a run directory: as of `MultiProcessHelper.items`, and as of MultiProcessHelper
+        (`beat_seconds`, `max_attempts`, ...). A url takes `patience_seconds` alone: how long to wait for the server.
 
     Raises BadArgument here; StoresDiffer, and what MultiProcessHelper raises, from `run`.
     """
@@ -78,14 +76,14 @@ class Worker:
         if max_partitions is not None and (not isinstance(max_partitions, int) or max_partitions < 1):
             raise BadArgument("max_partitions", max_partitions, "it must be a whole number, at least 1, or None")
         self._set_up()
-        tried = partitions = tasks = 0
-        with open_source(self.place, self.task_store, self._wishes) as source, closing(source.assignments()) as hands:
+        tried = partitions = tasks = failures = 0
+        with _source_of(self.place, self.task_store, self._wishes) as source, closing(source.assignments()) as hands:
             for assignment in hands:
                 tasks += self._work_on(assignment)
-                tried, partitions = tried + 1, partitions + assignment.done
+                tried, partitions, failures = tried + 1, partitions + assignment.done, failures + assignment.failed
                 if tried == max_partitions:
                     break
-        return Work(partitions, tasks, tried - partitions)
+        return Work(partitions, tasks, failures)
 
     def _set_up(self) -> None:
         if self._set_up_in != os.getpid():
@@ -97,15 +95,11 @@ class Worker:
         computed = 0
         with assignment:
             results = assignment.kept
-            try:
-                for index in assignment.indices:
-                    if index not in results:
-                        results.add(index, self._result(index))
-                        computed += 1
-                        assignment.renew()
-            except BaseException as error:
-                _keep(assignment, results, error)
-                raise
+            for index in assignment.indices:
+                if index not in results:
+                    results.add(index, self._result(index))
+                    computed += 1
+                    assignment.renew()
             assignment.publish(results.sorted(assignment.indices))
         return computed
 
@@ -119,15 +113,19 @@ class Worker:
             raise TaskFailed(index, "" if task is None else f"{task!r}"[:_LONGEST_TASK], words) from error
 
 
-def _keep(assignment: Assignment, results: "Parcel", error: BaseException) -> None:
-    try:
-        assignment.keep(results)
-    except OSError as second:  # it must not take the place of what has happened
-        error.add_note(f"what was computed of the partition before could not be kept: {second}")
-
-
 def _store_of(store: TaskStore | type[TaskStore] | None) -> TaskStore:
     made = store() if isinstance(store, type) and issubclass(store, TaskStore) else store
     if not isinstance(made, TaskStore):
         raise BadArgument("store", store, "give a TaskStore, or set the class attribute `store` of the worker")
     return made
+
+
+def _source_of(place: Any, store: TaskStore, wishes: Wishes) -> Source:
+    """The source of a run directory or of a url. Nothing is touched before it is entered."""
+    if isinstance(place, str) and place.lower().startswith(("http://", "https://")):
+        from multiprocesstools.tasks.remote import RemoteSource
+
+        return RemoteSource(place, store, wishes)
+    from multiprocesstools.tasks.files import FileSource
+
+    return FileSource(place, store, wishes)

@@ -91,6 +91,17 @@ def test_status_changes_nothing(place: Path) -> None:
     assert sorted(place.glob("run/**/*")) == before
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place with a run that no command here changes."""
+    place = tmp_path_factory.mktemp("begun")
+    (place / "squares.py").write_text(STORES)
+    (place / "own").mkdir()
+    (place / "own" / "click.py").write_text(STORES)
+    mpt(place, "work", "squares:Squarer", "run", "--max-partitions", "1")
+    return place
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -98,14 +109,16 @@ def test_status_changes_nothing(place: Path) -> None:
         (("status", "circles:Squares", "run"), "no module 'circles'"),
         (("status", "squares:Circles", "run"), "has no 'Circles'"),
         (("status", "squares:Squarer", "run"), "no TaskStore"),
+        (("status", "circles.py:Squares", "run"), "there is no file"),
+        (("status", "own/click.py:Squares", "run"), "another module is called 'click'; rename the file"),
+        (("serve", "squares:Squares", "run", "--token-file", "none"), "'none': it cannot be read (No such file"),
         (("work", "squares:Squares", "run"), "no Worker"),
         (("work", "squares:STORES", "run"), "has no 'STORES'"),
         (("status", "squares:Other", "run"), "'Squares' -> 'Other'"),
         (("collect", "squares:Other", "run"), "'Squares' -> 'Other'"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(place: Path, arguments: tuple[str, ...], words: str) -> None:
-    mpt(place, "work", "squares:Squarer", "run", "--max-partitions", "1")
-    done = mpt(place, *arguments)
+def test_what_is_wrong_is_said_in_one_line(begun: Path, arguments: tuple[str, ...], words: str) -> None:
+    done = mpt(begun, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr and done.stderr.count("\n") == 1

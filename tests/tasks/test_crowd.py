@@ -109,5 +109,16 @@ def by_files(run: Path) -> float:
 
 def test_a_task_costs_less_than_a_millisecond_over_a_plain_loop(tmp_path: Path) -> None:
     """In partitions of 100 trivial tasks. The best of some rounds, for a machine that has other things to do."""
-    over = [(by_files(tmp_path / str(turn)) - plain(Crowd())) / TASKS * 1000 for turn in range(3)]
-    assert min(over) < MOST_MILLISECONDS_PER_TASK, over
+    rounds = ((by_files(tmp_path / str(turn)) - plain(Crowd())) / TASKS * 1000 for turn in range(3))
+    assert_cheap(rounds, "by files")
+
+
+def assert_cheap(rounds: Iterator[float], how: str) -> None:
+    """One round is under the limit, of milliseconds a task; those after it are not tried."""
+    over = list[float]()
+    for milliseconds in rounds:
+        over.append(milliseconds)
+        if milliseconds < MOST_MILLISECONDS_PER_TASK:
+            break
+    print(f"milliseconds per task over a plain loop, {how}:", *(f"{one:.3f}" for one in over))
+    assert over[-1] < MOST_MILLISECONDS_PER_TASK, over

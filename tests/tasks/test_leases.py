@@ -2,7 +2,7 @@
 
 import pytest
 
-from multiprocesstools.tasks.leases import Leases, Recorded, packed, parts_of, unpacked
+from multiprocesstools.tasks.leases import Leases, Recorded, Steps, packed, parts_of, unpacked
 
 ONE, OTHER = "7-1-aaaaaaaa", "8-2-bbbbbbbb"
 
@@ -73,3 +73,8 @@ def test_leases_come_back_from_their_file_and_from_a_broken_one_none() -> None:
     assert unpacked(data) == [Recorded(ONE, "anna", 7, 3), Recorded(OTHER, "", 8, 2)]
     for broken in (b"", data[:-3], data.replace(b"7, 3", b"7"), data.replace(b"7, 3", b"9, 3"), b"[]", b"\xff"):
         assert unpacked(broken) == []
+
+
+def test_the_time_of_leases_goes_on_by_looks_and_never_far_from_one_to_the_next() -> None:
+    steps = Steps(15.0, 1000.0)
+    assert [steps.until(now) for now in (1001.0, 1011.0, 9000.0, 9001.0, 9001.0)] == [1.0, 11.0, 26.0, 27.0, 27.0]

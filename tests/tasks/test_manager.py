@@ -1,5 +1,6 @@
 """The manager: a store object gets each partition once, whatever was killed; one collects at a time."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from multiprocesstools.display.progress import Tally
 from multiprocesstools.errors import AlreadyCollecting, BadArgument, NotResults, StoresDiffer
 from multiprocesstools.run.directory import Run
 from multiprocesstools.tasks import description, ind2sub, resume_from
+from multiprocesstools.tasks.shelf import Shelf
 from tests.tasks.stores import QUICK, Adder, Squares
 from tests.tools import CHECKOUT, Child, wait_until
 
@@ -151,7 +153,8 @@ def test_of_two_managers_one_collects_and_the_other_says_who_does(tmp_path: Path
     manager = tasks.TaskManager(store, tmp_path)
     with Child(FOLLOWING, tmp_path) as child:
         assert child.hear() == "given 0"
-        with pytest.raises(AlreadyCollecting, match=rf"manager-\d+ .*process {child.process.pid}"):
+        who, advice = rf"manager-\d+ .*process {child.process.pid}", f"multiprocesstools cleanup {tmp_path}"
+        with pytest.raises(AlreadyCollecting, match=f"{who}.*{advice}"):
             manager.collect()
         assert store.calls == 0 and manager.status().done == 3
         child.kill()
@@ -227,10 +230,62 @@ def test_update_results_that_raises_is_not_called_twice_and_a_fresh_store_gets_a
     with pytest.raises(OSError, match="disk is full") as caught:
         manager.collect()
     assert "fresh store" in caught.value.__notes__[0] and store.calls == 2
-    assert manager.collect().collected == 3 and store.calls == 3
+    for _ in range(2):
+        with pytest.raises(BadArgument, match=r"part of partition 1 only.*fresh store"):
+            manager.collect()
+        assert manager.status().collected == 3 and store.calls == 3, "the others are given"
     fresh = Adder()
     tasks.TaskManager(fresh, tmp_path).collect()
     assert fresh.given == SQUARES
+
+
+def test_a_store_that_was_interrupted_does_not_pass_for_whole(tmp_path: Path) -> None:
+    class Slow(Adder):
+        def update_results(self, task_index: list[int], results: list[Any]) -> None:
+            if task_index[0] == 3:
+                raise KeyboardInterrupt
+            super().update_results(task_index, results)
+
+    Squares(tmp_path, **QUICK).run()
+    manager = tasks.TaskManager(Slow(ident="Adder"), tmp_path)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        manager.collect()
+    assert "partition 1" in caught.value.__notes__[0]
+    with pytest.raises(BadArgument, match="part of partition 1 only"):
+        manager.collect()
+
+
+def test_a_run_that_is_begun_anew_in_its_directory_is_given_to_the_same_store_again(tmp_path: Path) -> None:
+    class Latest(Adder):
+        def update_results(self, task_index: list[int], results: list[Any]) -> None:
+            self.given |= dict(zip(task_index, results, strict=True))
+
+    class Cubes(Squares):
+        def compute(self, index: int, task: dict[str, Any]) -> Any:
+            return index**3
+
+    store = Latest(ident="Adder")
+    for worker in (Squares, Cubes):
+        worker(tmp_path / "run", **QUICK).run()
+        assert tasks.TaskManager(store, tmp_path / "run").collect().collected == 3
+        shutil.rmtree(tmp_path / "run")
+    assert store.given == {index: index**3 for index in range(10)}
+
+
+def test_results_that_are_removed_while_somebody_collects_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Squares(tmp_path, **QUICK).run()
+    store = Adder()
+    manager = tasks.TaskManager(store, tmp_path)
+    published = manager.shelf.published()
+    (tmp_path / "partitions" / "0001.results").unlink()
+    with monkeypatch.context() as before:
+        before.setattr(Shelf, "published", lambda shelf: published)
+        manager.collect()
+    assert (sorted(store.given), store.calls) == ([0, 1, 2, 6, 7, 8, 9], 2)
+    Squares(tmp_path).run()
+    assert manager.collect().collected == 3 and store.given == SQUARES
 
 
 def test_a_store_without_update_results_is_refused_before_anything_is_read(tmp_path: Path) -> None:

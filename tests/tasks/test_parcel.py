@@ -1,8 +1,11 @@
 """The file of a partition's results: JSON or npz, decided by what is in it."""
 
+import json
 import math
 import pickle
+import struct
 import zipfile
+import zlib
 from io import BytesIO
 from typing import Any
 
@@ -143,3 +146,47 @@ def test_what_is_no_parcel_is_refused_in_words_and_claims_no_memory(data: bytes)
 
 def test_the_forged_files_are_refused_for_what_is_forged_in_them() -> None:
     assert decode(npz(LINE, arrays_0=npy_head("(1,)") + b"\0" * 8))[2] == [0.0]
+
+
+def marked(*marks: Any) -> bytes:
+    """Three numbers as arrays without dimensions, and a result with these marks."""
+    result = [{"__multiprocesstools_array__": mark} for mark in marks]
+    line = json.dumps({"format": 1, "ident": "s", "indices": [0], "results": [result]}).encode()
+    return npz(line, arrays_0=npy_head("(3,)") + bytes(24))
+
+
+@pytest.mark.parametrize(
+    "marks", [([0, 1], [0, 1]), ([0, [1] * 1000],), ([0, -1],), ([0, None],), ([False, 0],), ([0, 3],), ([1, 0],)]
+)
+def test_an_array_stands_in_one_place_so_that_a_small_file_holds_no_large_results(marks: Any) -> None:
+    assert decode(marked([0, 1], [0, 2]))[2] == [[0.0, 0.0]]
+    with pytest.raises(Unfit):
+        decode(marked(*marks))
+
+
+def lying_on_each_other(*members: tuple[str, bytes]) -> bytes:
+    """A zip whose members begin one in the other: each local header counts those behind it as its extra field, and all
+    of them end with the content of the last one."""
+    content = members[-1][1]
+    heads, extra = list[bytes](), 0
+    for name, _ in reversed(members):
+        facts = (zlib.crc32(content), len(content), len(content), len(name), extra)
+        heads.insert(0, b"PK\3\4" + struct.pack("<HHHHHLLLHH", 20, 0, 0, 0, 33, *facts) + name.encode())
+        extra += len(heads[0])
+    body, directory, offset = b"".join(heads) + content, b"", 0
+    for (name, _), head in zip(members, heads, strict=True):
+        facts = (zlib.crc32(content), len(content), len(content), len(name), 0, 0, 0, 0, 0, offset)
+        directory += b"PK\1\2" + struct.pack("<HHHHHHLLLHHHHHLL", 20, 20, 0, 0, 0, 33, *facts) + name.encode()
+        offset += len(head)
+    end = struct.pack("<HHHHLLH", 0, 0, len(members), len(members), len(directory), len(body), 0)
+    return body + directory + b"PK\5\6" + end
+
+
+def test_members_that_lie_on_each_other_are_refused() -> None:
+    array = npy_head("(1000,)") + bytes(8000)
+    data = lying_on_each_other(*((f"arrays_{number}.npy", array) for number in range(100)))
+    with zipfile.ZipFile(BytesIO(data)) as archive:
+        assert sum(member.file_size for member in archive.infolist()) > 40 * len(data), "it is a bomb"
+        assert archive.read("arrays_99.npy") == array
+    with pytest.raises(Unfit, match="larger than the file"):
+        decode(data)

@@ -6,9 +6,15 @@ import io
 import json
 import os
 import pickle
+import signal
+import socket
+import socketserver
 import sys
+import threading
 import time
 import xmlrpc.client
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,23 +22,26 @@ from urllib.parse import urlsplit
 import numpy
 import pytest
 
-from multiprocesstools import cli, tasks
+from multiprocesstools import MultiProcessHelper, cli, tasks
 from multiprocesstools.errors import (
     AlreadyCollecting,
     BadArgument,
+    RunDirectoryUnusable,
     ServerRefused,
     ServerUnreachable,
     StoresDiffer,
     TooManyFailures,
 )
-from multiprocesstools.tasks import remote, wire
+from multiprocesstools.tasks import listener, remote, wire
 from multiprocesstools.tasks.calls import Server
+from multiprocesstools.tasks.listener import Listener
 from multiprocesstools.tasks.parcel import Parcel
+from multiprocesstools.tasks.service import Service
 from tests.clocks import HandClock
 from tests.readme import block
 from tests.tasks.served import free_port, served
 from tests.tasks.stores import QUICK, Adder, Squares
-from tests.tools import wait_until
+from tests.tools import Child, command, wait_until
 
 SQUARES = {index: index * index for index in range(10)}
 TOKEN = "0123456789abcdefXYZ"
@@ -123,6 +132,22 @@ def test_a_partition_that_fails_always_is_set_aside_and_retried_when_somebody_ha
         wait_until(lambda: store.given == SQUARES, "the store is fed", 30)
 
 
+def test_who_is_overtaken_has_not_failed(tmp_path: Path) -> None:
+    store = Adder(1)
+    with served(store, tmp_path) as server:
+
+        class Overtaken(Squares):
+            def compute(self, index: int, task: dict[str, Any]) -> Any:
+                if index == 9:
+                    assert server.call("task_done", "0-1-00000000", list(SQUARES.values())) == "accepted"
+                return super().compute(index, task)
+
+        work = Overtaken(server.url, Adder(1)).run()
+        assert (work.partitions, work.tasks, work.failures) == (0, 10, 0)
+        wait_until(lambda: store.given == SQUARES, "the store is fed", 30)
+    assert store.calls == 1
+
+
 def test_a_script_that_always_fails_ends_after_ten(tmp_path: Path) -> None:
     with served(Adder(10), tmp_path) as server:
         worker = Squares(server.url, Adder(10))
@@ -203,6 +228,47 @@ def test_rescheduling_hands_out_again_what_is_leased_and_loses_nothing(tmp_path:
     assert store.calls == 2
 
 
+def test_a_manager_beside_the_server_can_reschedule_what_is_leased(tmp_path: Path) -> None:
+    store = Adder(1)
+    with served(store, tmp_path) as server:
+        before, after = server.call("get_task", "anna"), dict[str, Any]()
+        assert server.call("get_task", "bert")["state"] == "wait"
+        assert tasks.TaskManager(Adder(1), tmp_path).reschedule() == [0]
+
+        def handed_out_again() -> bool:
+            after.update(server.call("get_task", "bert"))
+            return after["state"] == "task"
+
+        wait_until(handed_out_again, "the server has noticed", 30)
+        assert server.call("renew", before["lease"], 1) is False
+        assert server.call("task_done", before["lease"], squares_of(before)) == "accepted"
+        assert server.call("task_done", after["lease"], squares_of(after)) == "duplicate"
+        wait_until(lambda: store.given == SQUARES, "the store is fed", 30)
+    assert store.calls == 1
+
+
+def test_after_a_stop_what_is_in_hand_is_handed_in_and_the_server_ends(tmp_path: Path) -> None:
+    with served(Adder(2), tmp_path) as server:
+        held, other = server.call("get_task", "anna"), server.call("get_task", "bert")
+        command("stop", tmp_path)
+        wait_until(lambda: server.call("get_task", "carl") == {"state": "over"}, "it is known", 30)
+        assert server.call("give_back", other["lease"]) is True
+        time.sleep(0.5)  # some looks of the server at what it was asked for
+        assert server.call("renew", held["lease"], 1) is True
+        assert server.call("task_done", held["lease"], squares_of(held)) == "accepted"
+        assert [server.call("get_task", name) for name in ("bert", "anna")] == [{"state": "over"}] * 2
+        wait_until(lambda: not answers(server), "it ends", 30)
+    store = Adder(2)
+    assert tasks.TaskManager(store, tmp_path).collect().done == 1 and sorted(store.given) == held["indices"]
+
+
+def answers(server: Server) -> bool:
+    try:
+        return bool(server.call("describe"))
+    except ServerUnreachable:
+        return False
+
+
 def test_a_worker_that_ends_early_gives_its_partition_back(tmp_path: Path) -> None:
     class Interrupted(Squares):
         def compute(self, index: int, task: dict[str, Any]) -> Any:
@@ -215,6 +281,75 @@ def test_a_worker_that_ends_early_gives_its_partition_back(tmp_path: Path) -> No
             Interrupted(server.url, Adder(1)).run()
         other = Squares(server.url, Adder(1))
         assert other.run().partitions == 1 and other.computed == [5, 6, 7, 8, 9]
+
+
+TERMINATED = """
+from tests.tasks.stores import Adder, Squares
+
+class Slow(Squares):
+    def compute(self, index, task):
+        if index == 5:
+            say("at 5")
+            wait()
+        return super().compute(index, task)
+
+Slow(sys.argv[1], Adder(1)).run()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_gives_the_partition_back_at_once_with_what_was_computed(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with served(Adder(1), tmp_path) as server, Child(TERMINATED, server.url) as child:
+        child.hear()
+        child.process.send_signal(number)
+        assert child.finish() == -number
+        assert server.call("status")["leased"] == 0
+        assert "dropped" in endings(tmp_path) and "failed" not in endings(tmp_path), "no attempt is counted"
+        other = Squares(server.url, Adder(1))
+        assert other.run().partitions == 1 and other.computed == [5, 6, 7, 8, 9]
+
+
+def test_who_catches_the_signal_hands_in_what_it_has_and_takes_nothing_more(tmp_path: Path) -> None:
+    catching = "import signal\nsignal.signal(signal.SIGTERM, lambda *_: say('caught'))\n"
+    script = catching + TERMINATED.rpartition("Slow(")[0] + "say(f'{Slow(sys.argv[1]).run()}')"
+    with served(Adder(3), tmp_path) as server, Child(script, server.url) as child:
+        assert child.hear() == "at 5"
+        child.process.send_signal(signal.SIGTERM)
+        assert child.hear() == "caught"
+        child.go_on()
+        assert child.hear() == "2 partitions done, 6 tasks computed"
+        status = server.call("status")
+        assert (status["done"], status["waiting"], status["failed"]) == (2, 1, 0)
+
+
+FORKING = """
+from tests.tasks.stores import Adder, Squares
+
+class Forking(Squares):
+    def compute(self, index, task):
+        if index == 5:
+            child = os.fork()
+            if child == 0:
+                raise RuntimeError("in a child")
+            os.waitpid(child, 0)
+        return super().compute(index, task)
+
+parent = os.getpid()
+try:
+    work = Forking(sys.argv[1], Adder(1)).run()
+finally:
+    if os.getpid() != parent:
+        os._exit(0)
+say(f"{work}")
+"""
+
+
+def test_a_forked_child_does_not_settle_what_its_parent_has(tmp_path: Path) -> None:
+    with served(Adder(1), tmp_path) as server, Child(FORKING, server.url) as child:
+        assert child.hear() == "1 partitions done, 10 tasks computed"
+        assert endings(tmp_path) == ""
 
 
 # -- bad input
@@ -294,7 +429,7 @@ def test_an_address_in_use_is_an_error_and_nothing_is_lost(tmp_path: Path) -> No
     store = Adder()
     with served(Adder(), tmp_path / "one") as server:
         manager = tasks.TaskManager(store, tmp_path / "two", **QUICK)
-        with pytest.raises(OSError, match="Address already in use"):
+        with pytest.raises(OSError, match=r"127.0.0.1:\d+: Address already in use.*port 0"):
             manager.serve(port=urlsplit(server.url).port, progress=False)
     assert Squares(tmp_path / "two", **QUICK).run().partitions == 3
     assert manager.collect().done == 3 and store.given == SQUARES
@@ -362,6 +497,15 @@ def test_results_that_cannot_be_are_refused_and_the_lease_goes_on(
     assert (tmp_path / "bomb").exists(), "it would have been seen"
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that takes small requests, and waits for what does not come for a moment only."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(listener, "DRAIN_SECONDS", 0.1)
+        with served(Adder(), tmp_path_factory.mktemp("small"), most_bytes=100_000) as server:
+            yield server
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "said"),
     [
@@ -383,20 +527,129 @@ def test_results_that_cannot_be_are_refused_and_the_lease_goes_on(
         (b"", {"Content-Length": "99999999999999999999999"}, "413 "),
         (b"", {"Content-Length": "-1"}, "411 "),
         (wire.call("exit", ()), {"Content-Type": "text/plain"}, "415 "),
+        (wire.call("exit", ()), {"Host": "rebound.example:7080"}, "403 "),
+        (wire.call("exit", ()), {"Host": "[::1"}, "403 "),
     ],
 )  # fmt: skip
 def test_requests_that_cannot_be_are_refused_in_words(
-    tmp_path: Path, body: bytes, headers: dict[str, str], said: str
+    small: Server, body: bytes, headers: dict[str, str], said: str
 ) -> None:
-    with served(Adder(), tmp_path, most_bytes=100_000) as server:
-        status, reason, content = post(server, body, **headers)
-        if status == 200:
-            with pytest.raises(xmlrpc.client.Fault) as caught:
-                wire.read_answer(content)
-            assert said in caught.value.faultString
-        else:
-            assert f"{status} {reason}".startswith(said)
-        assert Squares(server.url).run().partitions == 3, "it goes on"
+    status, reason, content = post(small, body, **headers)
+    if status == 200:
+        with pytest.raises(xmlrpc.client.Fault) as caught:
+            wire.read_answer(content)
+        assert said in caught.value.faultString
+    else:
+        assert f"{status} {reason}".startswith(said)
+    assert small.call("describe")["ident"] == "Adder", "it goes on"
+
+
+BEGUN = (b"", b"POST /RPC2 HT", b"POST /RPC2 HTTP/1.0\r\nX-Slow: ")
+
+
+def test_clients_that_never_say_what_they_want_are_closed_and_the_others_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them sends a byte now and then, so that it is not silent; together they have all places."""
+    monkeypatch.setattr(listener, "HEAD_SECONDS", 1.5)
+    with served(Adder(), tmp_path) as server, ExitStack() as stack:
+        address = ("127.0.0.1", urlsplit(server.url).port)
+        slow = [stack.enter_context(socket.create_connection(address)) for _ in range(listener.MOST_CONNECTIONS)]
+        for number, one in enumerate(slow):
+            one.sendall(BEGUN[number % len(BEGUN)])
+        with pytest.raises(ServerUnreachable):
+            server.call("status")
+        end = time.monotonic() + 30.0
+        while slow and time.monotonic() < end:
+            slow = [one for one in slow if dripped(one)]
+            time.sleep(0.1)
+        assert slow == []
+        assert Squares(server.url).run().partitions == 3
+
+
+def dripped(one: socket.socket) -> bool:
+    """Could a byte be sent to somebody who still has the connection open?"""
+    try:
+        one.sendall(b"a")
+        one.setblocking(False)
+        return one.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+def test_connections_for_which_there_is_no_thread_leave_their_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(*request: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with served(Adder(), tmp_path) as server:
+        with monkeypatch.context() as poor:
+            poor.setattr(socketserver.ThreadingMixIn, "process_request", no_thread)
+            for _ in range(listener.MOST_CONNECTIONS):
+                with pytest.raises(ServerUnreachable):
+                    server.call("describe")
+        assert server.call("describe")["ident"] == "Adder"
+
+
+def test_who_disconnects_in_the_middle_leaves_no_trace(tmp_path: Path) -> None:
+    store = Adder(1)
+    with served(store, tmp_path) as server:
+        task = server.call("get_task", "anna")
+        body = wire.call("task_done", (task["lease"], squares_of(task)))
+        head = f"POST /RPC2 HTTP/1.0\r\nContent-Type: text/xml\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        for sent in (head[:20], head, head + body[:-9], head + body[: len(body) // 2]):
+            with socket.create_connection(("127.0.0.1", urlsplit(server.url).port)) as one:
+                one.sendall(sent)
+        assert (server.call("status")["done"], server.call("status")["leased"]) == (0, 1)
+        with socket.create_connection(("127.0.0.1", urlsplit(server.url).port)) as one:
+            one.sendall(head + body)  # whole, but nobody waits for the answer
+        wait_until(lambda: store.given == SQUARES, "it counts", 30)
+        assert server.call("task_done", task["lease"], squares_of(task)) == "accepted"
+    assert store.calls == 1
+
+
+def test_a_server_that_ends_answers_those_who_are_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the process would end first, and a worker that does not hear that all is over waits for the next server."""
+    asked, ends, close, answered = threading.Event(), threading.Event(), Listener.server_close, list[bool]()
+    leave, answer = Listener.shutdown, wire.answer
+
+    def late_answer(value: Any) -> bytes:
+        if value == {"late": True}:
+            asked.set()
+            assert ends.wait(30)
+            time.sleep(0.3)
+            answered.append(True)
+        return answer(value)
+
+    monkeypatch.setattr(Service, "describe", lambda service: {"late": True})
+    monkeypatch.setattr(wire, "answer", late_answer)
+    monkeypatch.setattr(Listener, "shutdown", lambda self: (leave(self), ends.set()))
+    monkeypatch.setattr(Listener, "server_close", lambda self: (answered.append(False), close(self)))
+    said = list[Any]()
+    with served(Adder(), tmp_path) as server:
+        asking = threading.Thread(target=lambda: said.append(server.call("describe")))
+        asking.start()
+        assert asked.wait(30)
+    asking.join(30)
+    assert answered == [True, False] and said == [{"late": True}]
+
+
+def test_a_server_whose_disk_is_full_for_a_while_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, troubles = MultiProcessHelper.claim, [RunDirectoryUnusable(str(tmp_path), "No space left on device")]
+
+    def claim_with_room(helper: MultiProcessHelper, *arguments: Any, **options: Any) -> Any:
+        if troubles:
+            raise troubles.pop()
+        return claim(helper, *arguments, **options)
+
+    with served(Adder(), tmp_path) as server:
+        monkeypatch.setattr(MultiProcessHelper, "claim", claim_with_room)
+        assert Squares(server.url).run().partitions == 3 and troubles == []
 
 
 def test_results_that_are_too_large_are_a_clear_error_at_the_worker(tmp_path: Path) -> None:

@@ -94,12 +94,13 @@ def test_the_description_of_another_store_is_refused() -> None:
         (lambda: list(Plain(5, indices=[0, 5])), "from 0 to 4"),
         (lambda: list(Plain(5, indices=[-1]).partition()), "from 0 to 4"),
         (lambda: Plain(5, indices=[1, 2, 1]), "stands twice"),
+        (lambda: Plain(5, indices=[*range(200_000), 199_999]), "stands twice"),
         (lambda: Plain(5, indices=[]), "empty"),
         (lambda: Plain(5, indices=["a"]), "whole numbers"),
     ],
     ids=[
         "num_tasks missing", "zero", "negative", "no whole number", "partitions < 1", "partitions a bool",
-        "index too large", "index negative", "index twice", "no index", "index a text",
+        "index too large", "index negative", "index twice", "index twice in a long list", "no index", "index a text",
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said_clearly(make: Any, words: str) -> None:
@@ -118,7 +119,8 @@ def save(path: Any, **arrays: Any) -> Any:
 def test_the_nan_cells_of_a_saved_array_are_the_open_tasks(tmp_path: Any) -> None:
     results = numpy.arange(10.0).reshape(5, 2)
     results[1, 0] = results[4, 1] = numpy.nan
-    store = resume_from(save(tmp_path / "saved.npz", results=results, other=numpy.ones(3)), Adder, num_partitions=1)
+    path = save(tmp_path / "saved.npz", results=results, other=numpy.ones(3), indices=numpy.arange(3))
+    store = resume_from(path, Adder, num_partitions=1)
     assert store.indices == [2, 9] and store.num_partitions == 1
     numpy.testing.assert_array_equal(store.results, results)
     assert store.other.tolist() == [1, 1, 1]

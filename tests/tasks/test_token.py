@@ -21,6 +21,11 @@ def test_a_token_is_one_line_of_a_private_file(tmp_path: Path) -> None:
     assert read_token(write(tmp_path / "token", f" {TOKEN}\n")) == TOKEN
 
 
+def test_a_file_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(BadArgument, match=r"none': it cannot be read \(No such file.*umask 077"):
+        read_token(tmp_path / "none")
+
+
 @pytest.mark.parametrize("mode", [0o604, 0o640, 0o660, 0o644])
 def test_a_file_that_others_can_read_or_change_is_refused(tmp_path: Path, mode: int) -> None:
     with pytest.raises(BadArgument, match=f"mode {mode:04o}.*chmod 600") as caught:

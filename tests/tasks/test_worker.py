@@ -320,16 +320,24 @@ def test_a_worker_follows_the_cut_and_the_indices_of_the_run_and_a_manager_must_
     for store in (Adder(2), Adder(3, [1, 3, 5, 7])):
         with pytest.raises(StoresDiffer):
             tasks.TaskManager(store, tmp_path)
+    worker.place = tmp_path / "another"
+    assert worker.run().partitions == 5, "a run that it begins itself is cut as its own store says"
 
 
-def test_more_partitions_than_tasks_are_as_many_as_tasks(tmp_path: Path) -> None:
-    store = Adder(100)
+def test_more_partitions_than_tasks_are_as_many_as_tasks_and_it_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, said = Adder(100), "Adder: 10 tasks make 10 partitions, not 100"
     manager = tasks.TaskManager(store, tmp_path, **QUICK)
+    assert said in capsys.readouterr().err
     assert str(manager.status()).startswith("10 Jobs are still waiting for execution\n")
     assert Squares(tmp_path).run(4).partitions == 4
     assert [line.split()[0] for line in str(manager.status()).splitlines()] == ["6", "0", "4"]
     Squares(tmp_path).run()
     assert manager.collect().collected == 10 and store.calls == 10
+    assert said not in capsys.readouterr().err
+    Squares(tmp_path / "other", Adder(11)).run()
+    assert "10 partitions, not 11" in capsys.readouterr().err, "a worker may come first"
 
 
 @pytest.mark.parametrize("ident", ["a/b", "", ".hidden", "two\nlines"])

@@ -20,8 +20,8 @@ def collect(store: str, directory: str, *, follow: bool, save: str | None, as_js
 
     Exit code: 0 all done, 1 failed partitions, 3 in work or waiting.
     """
+    from multiprocesstools.cli.tasks.named import named
     from multiprocesstools.tasks.manager import TaskManager
-    from multiprocesstools.tasks.named import named
     from multiprocesstools.tasks.store import TaskStore
 
     manager = TaskManager(named(store, TaskStore), directory)

@@ -18,7 +18,7 @@ def status(store: str, directory: str, as_json: bool) -> int:
 
     Exit code: 0 all done, 1 failed partitions, 3 in work or waiting, 4 no run or unreachable.
     """
-    from multiprocesstools.tasks.named import named
+    from multiprocesstools.cli.tasks.named import named
     from multiprocesstools.tasks.state import status_of
     from multiprocesstools.tasks.store import TaskStore
 

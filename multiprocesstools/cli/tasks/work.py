@@ -20,7 +20,7 @@ def work(worker: str, place: str, *, max_partitions: int | None, token_file: str
 
     Exit code: 0 what it tried was done, 1 something failed.
     """
-    from multiprocesstools.tasks.named import named
+    from multiprocesstools.cli.tasks.named import named
     from multiprocesstools.tasks.worker import Worker
 
     options = {} if token_file is None else {"token_file": token_file}

@@ -30,14 +30,18 @@ def _find(text: str) -> Any:
     module, colon, name = text.rpartition(":")
     if not colon or not module or not name:
         raise BadArgument("MODULE:NAME", text, "write a module and a name, like scores:Scores or scores.py:Scores")
-    folder, module = (str(Path(module).parent), Path(module).stem) if module.endswith(".py") else (".", module)
-    sys.path.insert(0, str(Path(folder).resolve()))
+    file = Path(module).resolve() if module.endswith(".py") else None
+    folder, module = (file.parent, file.stem) if file else (Path.cwd(), module)
+    sys.path.insert(0, str(folder))
     try:
         found: Any = import_module(module)
     except ModuleNotFoundError as error:
         if error.name != module.partition(".")[0] and error.name != module:
             raise
-        raise BadArgument("MODULE:NAME", text, f"there is no module {module!r}, here or installed") from error
+        where = f"there is no file {file}" if file else f"there is no module {module!r}, here or installed"
+        raise BadArgument("MODULE:NAME", text, where) from error
+    if file and not (found.__file__ and file.samefile(found.__file__)):
+        raise BadArgument("MODULE:NAME", text, f"another module is called {module!r}; rename the file")
     for part in name.split("."):
         if not hasattr(found, part):
             raise BadArgument("MODULE:NAME", text, f"{module!r} has no {part!r}")
