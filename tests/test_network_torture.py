@@ -100,7 +100,8 @@ def test_only_the_item_in_hand_is_taken_over_from_the_dead(deaths: Deaths) -> No
     [
         pytest.param(Silence(ME, 11.0, 20.0), True, id="in the middle"),
         pytest.param(Silence(ME, 11.0, 18.0), False, id="too short"),
-        pytest.param(Silence(ME, 1.0, 9.9), False, id="before it began"),
+        pytest.param(Silence(ME, 1.0, 9.9), True, id="between the claim and the work"),
+        pytest.param(Silence(ME, 0.5, 8.9), False, id="before it was claimed"),
         pytest.param(Silence(ME, 12.1, 30.0), False, id="after the next one began"),
         pytest.param(Silence(OTHER, 11.0, 20.0), False, id="of another process"),
     ],
