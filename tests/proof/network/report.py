@@ -46,7 +46,7 @@ def read_refusals(folder: Path) -> list[str]:
     for process, lines in read_lines(folder).items():
         for item, attempt, *words in lines:
             exception, traceback = json.loads(" ".join(words))
-            place = [line.strip() for line in traceback.splitlines() if line.startswith("  File ")][-1:]
+            place = [line.strip() for line in traceback.splitlines() if line.lstrip().startswith("File ")][-1:]
             found.append(f"attempt {attempt} at item {item} failed on {process}: {exception} ({' '.join(place)})")
     return found
 
