@@ -151,6 +151,37 @@ def test_a_plan_that_another_client_replaces_while_it_is_read_on_glusterfs_stops
     assert refused and {path.name for path in tmp_path.glob("*.txt")} == {"a.txt", "b.txt"}
 
 
+def test_a_claim_that_is_cleared_up_while_it_is_being_filled_on_sshfs_is_of_a_finished_item_and_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, final = tmp_path / ".a.txt.claim-1", tmp_path / "a.txt"
+
+    def link(source: str, target: str, *, link: Any = os.link, **named: Any) -> None:
+        if target == str(claim):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), target)
+        link(source, target, **named)
+
+    def fstat(descriptor: int, *, fstat: Any = os.fstat) -> os.stat_result:
+        if claim.exists():  # another instance has finished the item, and removes the claim of whoever comes too late
+            final.write_text("another's")
+            claim.unlink()
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        status: os.stat_result = fstat(descriptor)
+        return status
+
+    with MultiProcessHelper("test", tmp_path) as mph:
+        monkeypatch.setattr(os, "link", link)
+        monkeypatch.setattr(os, "fstat", fstat)
+        done = []
+        for item in mph.items(["a", "b"], final="{value}.txt", progress=False):
+            with item:
+                item.path.touch()
+            done.append(item.source)
+        monkeypatch.undo()
+    assert done == ["b"] and final.read_text() == "another's"
+    assert sorted(path.name for path in tmp_path.glob("*.txt*")) == ["a.txt", "b.txt"]
+
+
 MOST_LINKS = 46
 """What was counted on GlusterFS with a brick on ext4, which keeps a note of each link in the file's attributes."""
 
