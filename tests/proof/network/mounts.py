@@ -47,9 +47,10 @@ class Form:
     crashes: int
 
 
-SHORT = Form(80, 1.0, 5.0, 2, 1)
+SHORT = Form(80, 1.0, 8.0, 2, 1)
 LONG = Form(2000, 2.0, 12.0, 3, 8)
-"""The patience is well above the second for which GlusterFS clients believe their caches."""
+"""The patience is well above the two seconds by which signs of life come late on GlusterFS, together with the three by
+which a beat is late on a machine that is too busy."""
 FINISH_SECONDS = 300.0
 
 
