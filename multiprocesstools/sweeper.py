@@ -72,10 +72,12 @@ def _observe(run: Run, member: Member, settings: Settings, report: Report, obser
 
 def _look_anew(run: Run, member: Member, report: Report, *, force: bool) -> None:
     """Repeat the pass with listings that this client asks the server for. One out of a cache may lack the final of an
-    item, so that what is left of it has waited, or its last attempt was declared over: then that end is litter, too.
+    item, so that what is left of it has waited, or its last attempt was declared over: then that end is litter, too. Or
+    it may lack what is left itself.
     """
     paths = (*report.ended, *(waiting.path for waiting in report.doubtful))
-    for directory in sorted({os.path.dirname(path) for path in paths} - {run.instances}):
+    directories = {*Plans(run).directories(), *map(os.path.dirname, paths)} - {run.instances}
+    for directory in sorted(directories):
         with contextlib.suppress(OSError):  # then the pass says what is wrong with it
             member.instance.stir(directory)
     report.carry_on(_pass(run, member.instance, force=force))
