@@ -5,10 +5,11 @@ They pass the contract of tests/claims/test_disk.py as far as the real ones woul
 
 import errno
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from multiprocesstools.claims.disk import Entry
+from multiprocesstools.claims.disk import READ_LIMIT_BYTES, Entry, Seen
 from multiprocesstools.claims.posix import PosixDisk
 
 
@@ -26,6 +27,56 @@ class OnlyWithinDirectories(PosixDisk):
         if os.path.dirname(source) != os.path.dirname(target):
             raise OSError(errno.EXDEV, "Invalid cross-device link", target)
         super().link(source, target)
+
+
+class Lagging(PosixDisk):
+    """sshfs for a second: a file that has replaced another one has only as many bytes as that, `known`. None: the name
+    is not there, as GlusterFS says then. `reads`: how many reads of each file are so."""
+
+    def __init__(self, known: int | None, reads: float = 2) -> None:
+        self._known, self._reads, self._seen = known, reads, Counter[str]()
+
+    def read(self, path: str, limit: int = READ_LIMIT_BYTES, *, whole: bool = True) -> bytes | None:
+        data = super().read(path, limit, whole=whole)
+        self._seen[path] += 1
+        if data is None or self._seen[path] > self._reads:
+            return data
+        return None if self._known is None else data[: self._known]
+
+
+class Remembering(PosixDisk):
+    """sshfs for twenty seconds: a directory is as it was listed first, until this client itself changes it."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, list[Entry]] = {}
+
+    def list(self, directory: str) -> list[Entry]:
+        if directory not in self._known:
+            self._known[directory] = super().list(directory)
+        return self._known[directory]
+
+    def scan(self, directory: str, see: Callable[[Iterable[Entry]], Seen]) -> Seen:
+        return see(self.list(directory))
+
+    def create(self, path: str, data: bytes, *, durable: bool = False) -> None:
+        super().create(path, data, durable=durable)
+        self._forget(path)
+
+    def link(self, source: str, target: str) -> None:
+        super().link(source, target)
+        self._forget(target)
+
+    def rename(self, source: str, target: str) -> None:
+        super().rename(source, target)
+        self._forget(source)
+        self._forget(target)
+
+    def unlink(self, path: str) -> bool:
+        self._forget(path)
+        return super().unlink(path)
+
+    def _forget(self, path: str) -> None:
+        self._known.pop(os.path.dirname(path), None)
 
 
 class Faulty(PosixDisk):

@@ -6,9 +6,11 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from multiprocesstools.items.failure import Failure
 from tests.labs.nfs import require_nfs_lab
 from tests.proof.figures import Figures
 from tests.proof.network import nfs
@@ -18,7 +20,16 @@ from tests.proof.network.judge import Deaths, Execution, Finals, Silence, Verdic
 from tests.proof.network.observer import Watch
 from tests.proof.network.report import gather, litter, report
 from tests.proof.network.schedule import Kind, long_plans, short_plans
-from tests.proof.network.worker import OUTPUTS, Process, content, is_complete, raises_always
+from tests.proof.network.worker import (
+    OUTPUTS,
+    REFUSALS,
+    Lines,
+    Process,
+    Refusals,
+    content,
+    is_complete,
+    raises_always,
+)
 
 FAULTS = [Kind.CRASH, Kind.PAUSE, Kind.CUT, Kind.SHORT_PAUSE, Kind.CLOCK, Kind.KILL, Kind.SERVER_CRASH]
 
@@ -89,7 +100,8 @@ def test_only_the_item_in_hand_is_taken_over_from_the_dead(deaths: Deaths) -> No
     [
         pytest.param(Silence(ME, 11.0, 20.0), True, id="in the middle"),
         pytest.param(Silence(ME, 11.0, 18.0), False, id="too short"),
-        pytest.param(Silence(ME, 1.0, 9.9), False, id="before it began"),
+        pytest.param(Silence(ME, 1.0, 9.9), True, id="between the claim and the work"),
+        pytest.param(Silence(ME, 0.5, 8.9), False, id="before it was claimed"),
         pytest.param(Silence(ME, 12.1, 30.0), False, id="after the next one began"),
         pytest.param(Silence(OTHER, 11.0, 20.0), False, id="of another process"),
     ],
@@ -151,8 +163,7 @@ def test_the_observer_sees_a_partial_final(tmp_path: Path) -> None:
 
 
 def test_an_item_without_a_final_is_lost_unless_it_was_set_aside(tmp_path: Path) -> None:
-    for folder in ("audit", "pulse", OUTPUTS):
-        (tmp_path / folder).mkdir()
+    make_run(tmp_path)
     write(tmp_path / OUTPUTS, 0, "me")
     for attempt, outcome in enumerate(["failed", "died", "dropped"], 1):
         (tmp_path / OUTPUTS / f".1.txt.ended-{attempt}").write_text(f'{{"outcome": "{outcome}"}}')
@@ -160,6 +171,38 @@ def test_an_item_without_a_final_is_lost_unless_it_was_set_aside(tmp_path: Path)
     row = report("part", {}, gather(tmp_path, 4, Deaths(), 8.0), Finals())
     assert row.lost == 2  # 1 may be tried again, of 3 there is no trace
     assert len([note for note in row.notes if "is lost" in note]) == 2
+
+
+def make_run(run: Path) -> None:
+    for folder in ("audit", "pulse", REFUSALS, OUTPUTS):
+        (run / folder).mkdir()
+
+
+SEEN = SimpleNamespace(
+    failures=[
+        Failure("out/7.txt", 1, "Planned('as planned')", ""),
+        Failure(
+            "out/5.txt", 1, "OSError(116, 'Stale file handle')", 'Traceback:\n  File "w.py", line 3, in work\n    x\n'
+        ),
+    ]
+)
+"""What a helper has seen fail."""
+
+
+def test_an_attempt_that_the_filesystem_has_refused_is_over_and_told_with_its_reason(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    write(tmp_path / OUTPUTS, 5, "me")
+    audit = Lines(tmp_path / "audit", ME)
+    refusals = Refusals(audit, Lines(tmp_path / REFUSALS, ME))
+    for attempt in (1, 2):
+        audit.add("start", 5, attempt, "1.0")
+        audit.add("end", 5, attempt, "2.0")
+        refusals.note(SEEN)  # type: ignore[arg-type]
+    row = report("part", {}, gather(tmp_path, 0, Deaths(), 8.0), Finals())
+    assert (row.twice, row.tried["executions"], row.tried["failed attempts not planned"]) == (0, 2, 1)
+    assert row.notes == [
+        f"attempt 1 at item 5 failed on {ME}: OSError(116, 'Stale file handle') (File \"w.py\", line 3, in work)"
+    ]
 
 
 def test_only_what_belongs_to_finished_items_is_litter() -> None:

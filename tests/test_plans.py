@@ -1,6 +1,7 @@
 """Plans: totals without the script, and one source for each final."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from multiprocesstools.plans.finals import work_list
 from multiprocesstools.plans.inventory import Inventory
 from multiprocesstools.plans.plans import Plan, Plans
 from multiprocesstools.run.directory import Run
+from tests.clocks import FrozenClock, HandClock
+from tests.disks import Lagging
 
 
 @pytest.fixture
@@ -77,6 +80,41 @@ def test_a_foreign_or_torn_plan_is_refused_with_its_name(plans: Plans, tmp_path:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
     with pytest.raises(NewerFormat, match=r"\.json"):
         plans.all()
+
+
+@pytest.mark.parametrize("known", [None, 0, 1, 9])
+def test_what_a_client_knows_of_a_run_from_before_it_was_written_is_read_again(
+    known: int | None, plans: Plans, tmp_path: Path
+) -> None:
+    plans._run.agree({"max_attempts": 7})
+    plan = record(plans, {f"{number}": f"{number}.tif" for number in range(5000)})
+    plans.propose(replace(plan, chunk=0), 12)
+    late = Run(tmp_path / "run", disk=Lagging(known), clock=HandClock())
+    settings = late.settings()
+    assert settings is not None and settings.max_attempts == 7
+    assert Plans(late).all() == [plan]
+    assert items_of(Plans(late), plan) == items_of(plans, plan)
+    assert Plans(late).cut(replace(plan, chunk=0)).items == 12
+
+
+def test_a_list_of_which_more_comes_to_be_seen_each_time_gives_each_block_once(plans: Plans, tmp_path: Path) -> None:
+    plan = record(plans, {f"{number}": f"{number}.tif" for number in range(50_000)})
+    whole = (tmp_path / "run" / ".multiprocesstools" / "plans" / f"{plan.key}.names").read_bytes()
+    growing = iter([whole[: len(whole) * part // 5] for part in range(6)])
+    late = Run(tmp_path / "run", clock=HandClock())
+    late.disk.read = lambda *_: next(growing)  # type: ignore[method-assign, assignment]
+    found = [final for block in Plans(late).items(plan) for final in block.finals()]
+    assert found == [f"{number}" for number in range(50_000)]
+
+
+@pytest.mark.parametrize("known", [0, 9])
+def test_plans_and_names_that_stay_torn_are_refused(known: int, plans: Plans, tmp_path: Path) -> None:
+    plan = record(plans, {"a": "a"})
+    torn = Plans(Run(tmp_path / "run", disk=Lagging(known, reads=99), clock=FrozenClock()))
+    with pytest.raises(NewerFormat, match=r"\.json.*it is (torn|empty)"):
+        torn.all()
+    with pytest.raises(NewerFormat, match=r"\.names.*it is (torn|empty)"):
+        items_of(torn, plan)
 
 
 def test_an_in_place_plan_is_never_missing_and_directories_outside_the_run_are_always_in_place(

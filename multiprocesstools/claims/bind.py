@@ -30,8 +30,10 @@ def create_claim(me: Instance, claim: Claim, how: How = How.STAGED) -> bool:
             bind_to_record(me, directory, path)
     except FileExistsError:
         return False
-    except HalfCreated:
+    except HalfCreated as error:
         me.hands.remember(claim, me.ended(Outcome.DROPPED, exception="no room for the claim"))
+        if error.errno in ABSENT and me.disk.look(directory) is not None:
+            return False  # removed at once by somebody who clears up, as is done when the item is finished
         raise
     except OSError as error:
         if error.errno not in ABSENT:

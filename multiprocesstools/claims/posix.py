@@ -3,6 +3,7 @@
 Guarantee and condition are those of `disk`.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -50,7 +51,7 @@ class PosixKept:
         return any(entry.name == self._name for entry in self._folder.list())
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        _close_unwritten(self._descriptor)
         self._folder.close()
 
 
@@ -140,7 +141,7 @@ class PosixDisk:
                 return None
             raise
         finally:
-            os.close(descriptor)
+            _close_unwritten(descriptor)
 
     def sync(self, path: str) -> None:
         descriptor = os.open(path, _READ)
@@ -208,6 +209,13 @@ def _write_all(descriptor: int, data: bytes) -> None:
     written = os.write(descriptor, data) if data else 0
     while written < len(data):
         written += os.write(descriptor, memoryview(data)[written:])
+
+
+def _close_unwritten(descriptor: int) -> None:
+    """Close what was only read, or synced as it was written: GlusterFS says ENOENT or ESTALE then, if somebody has
+    removed or replaced the file."""
+    with contextlib.suppress(OSError):
+        os.close(descriptor)
 
 
 def _make_readable(descriptor: int) -> None:

@@ -52,6 +52,13 @@ class Report:
     partials: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
+    def carry_on(self, latest: "Report") -> None:
+        """Add what a later pass did; what it has left alone is what counts."""
+        self.removed += latest.removed
+        self.ended += latest.ended
+        self.given_back += latest.given_back
+        self.waiting, self.partials, self.unreadable = latest.waiting, latest.partials, latest.unreadable
+
     @property
     def doubtful(self) -> list[Waiting]:
         """What belongs to owners that are not known to live."""

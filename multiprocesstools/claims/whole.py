@@ -1,15 +1,55 @@
-"""Creating a file whole: by way of a private file and a link, so that nobody ever meets it half written.
+"""Creating a file whole, by way of a private file and a link, so that nobody meets it half written; and reading it.
 
 Guarantee: the target is created exclusively, once, with its whole content; True only if it is ours, also when the reply
 to the link was lost. Condition: the disk links. Without links the caller chooses what is kept: exclusive (the file is
 created and then written) or whole (it is renamed into its place after a look).
+
+A client with a cache may all the same give too little of it: for a second, sshfs cuts a file to the length of the one
+that it has replaced, and GlusterFS says that it is not there. And without links a reader may come before the writer has
+ended. So whoever finds the end missing reads again for some seconds, and only then calls it torn.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from multiprocesstools.claims.disk import ABSENT, PASSING, UNLINKABLE, Disk, HalfCreated
+from multiprocesstools.claims.disk import ABSENT, PASSING, READ_LIMIT_BYTES, UNLINKABLE, Disk, HalfCreated
+from multiprocesstools.clock import Clock
 
 _MOST_PRIVATE_NAMES = 4
+_PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 1.6, 1.6)
+"""More than six seconds in all: the clients of sshfs and GlusterFS believe for one what they know of a file."""
+
+
+class Torn(ValueError):
+    """The end of a file is missing. `data`: what is there; None if that is no file at all."""
+
+    def __init__(self, data: bytes | None) -> None:
+        super().__init__("it is not there" if data is None else "it is torn" if data else "it is empty")
+        self.data = data
+
+
+def readings(disk: Disk, clock: Clock, path: str, limit: int = READ_LIMIT_BYTES) -> Iterator[bytes | None]:
+    """The content of a file that was created whole, and for whoever finds it torn what is there a moment later.
+
+    None: it is not there.
+    """
+    yield disk.read(path, limit)
+    for pause in _PAUSES_SECONDS:
+        clock.sleep(pause)
+        yield disk.read(path, limit)
+
+
+def read_json(disk: Disk, clock: Clock, path: str) -> Any:
+    """The JSON in a file that was created whole, with a line break as its end. Torn; ValueError for all else."""
+    data: bytes | None = None
+    for data in readings(disk, clock, path):
+        try:
+            return json.loads(data or b"")
+        except json.JSONDecodeError:
+            if data and data.endswith(b"\n"):
+                raise
+    raise Torn(data)
 
 
 def create_whole(

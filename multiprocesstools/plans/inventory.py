@@ -5,7 +5,7 @@
     their sources, a line each; in both a line break within is written \\n, and a backslash twice
 
 Guarantee: writing and reading hold one block at a time, however many there are. What was torn or forged is a ValueError
-or zlib.error, after at most one block more than was announced.
+or zlib.error, after at most one block more than was announced; Torn where the end of the compressed bytes is missing.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
+from multiprocesstools.claims.whole import Torn
 from multiprocesstools.plans.finals import WorkList, source_identities
 from multiprocesstools.plans.naming import BLOCK
 
@@ -157,7 +158,7 @@ class _Expanded:
         if end < 0 or end > _HEAD_LIMIT_BYTES:
             if not self._text:
                 return b""
-            raise ValueError("it is torn, or no list")
+            raise self._cut()
         return self.read(end + 1)
 
     def read(self, size: int) -> bytes:
@@ -166,7 +167,7 @@ class _Expanded:
         parts, there = [self._text], len(self._text)
         while there < size:
             if not self._expand_into(parts):
-                raise ValueError("it is torn")
+                raise self._cut()
             there += len(parts[-1])
         text = b"".join(parts)
         self._text = text[size:]
@@ -174,7 +175,12 @@ class _Expanded:
 
     def close(self) -> None:
         if not self._stream.eof:
-            raise ValueError("it is torn")
+            raise self._cut()
+
+    def _cut(self) -> ValueError:
+        """Why there is not more: the end of the file is missing, or its list was never longer."""
+        is_whole = self._stream.eof or self._at < len(self._data)
+        return ValueError("it is torn, or no list") if is_whole else Torn(self._data)
 
     def _expand(self) -> bool:
         parts = [self._text]

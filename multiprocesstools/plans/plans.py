@@ -13,6 +13,7 @@ while instances live, no list over the same finals is claimed in another way. Ap
 claims.
 """
 
+import itertools
 import json
 import os
 import zlib
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from multiprocesstools.claims.slots import chunk_name
+from multiprocesstools.claims.whole import Torn, read_json, readings
 from multiprocesstools.errors import DuplicateFinal, ListChanged, NewerFormat
 from multiprocesstools.plans.agreement import Agreement
 from multiprocesstools.plans.cut import MOST_ITEMS, SINGLE, Cut
@@ -66,13 +68,25 @@ class Plans:
 
     def items(self, plan: Plan) -> "Iterator[Block]":
         """The items of a plan, as they were written."""
-        from multiprocesstools.plans import inventory
-
         path = self._path(plan.key, "names")
         try:
-            yield from inventory.decode(self._run.disk.read(path, _NAMES_LIMIT_BYTES) or b"", plan.count)
+            yield from self._items(plan, path)
         except (zlib.error, ValueError, TypeError, RecursionError, OSError) as error:
             raise NewerFormat(path, f"it is no list of items ({error})") from error
+
+    def _items(self, plan: Plan, path: str) -> "Iterator[Block]":
+        from multiprocesstools.plans import inventory
+
+        given, torn = 0, Torn(None)
+        for data in readings(self._run.disk, self._run.clock, path, _NAMES_LIMIT_BYTES):
+            try:
+                for block in itertools.islice(inventory.decode(data or b"", plan.count), given, None):
+                    yield block
+                    given += 1
+                return
+            except Torn as error:
+                torn = error
+        raise torn
 
     def record(
         self, name: str, template: str, directory: str, directories: list[str], items: "Inventory", *,
@@ -133,9 +147,10 @@ class Plans:
         if f"{plan.key}.cut" not in self._file_names():
             return 0
         try:
-            line = json.loads(self._run.disk.read(path) or b"0")
-            items = line["chunk"] if line else 0
+            items = read_json(self._run.disk, self._run.clock, path)["chunk"]
         except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+            if isinstance(error, Torn) and not error.data:
+                return 0  # without links a crash may have left it empty
             raise NewerFormat(path, f"it is no cut ({error})") from error
         if not is_number(items) or items > MOST_ITEMS:
             raise NewerFormat(path, "it is no cut")
@@ -228,11 +243,10 @@ class Plans:
     def _read(self, file_name: str) -> Plan | None:
         path = f"{self._run.plans}/{file_name}"
         try:
-            data = self._run.disk.read(path)
-            if data is None:
-                return None  # just being replaced by a later one
-            return decode(json.loads(data), file_name.removesuffix(".json"))
+            return decode(read_json(self._run.disk, self._run.clock, path), file_name.removesuffix(".json"))
         except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+            if isinstance(error, Torn) and error.data is None:
+                return None  # somebody has removed it
             raise NewerFormat(path, f"it is no plan ({error})") from error
 
     def _path(self, key: str, suffix: str) -> str:

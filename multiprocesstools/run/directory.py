@@ -101,7 +101,7 @@ class Run:
     @property
     def _settings(self) -> SettingsFiles:
         return SettingsFiles(
-            self.disk, self.home, create=self.create, others=self.possibly_alive, is_begun=self._has_plans
+            self.disk, self.clock, self.home, create=self.create, others=self.possibly_alive, is_begun=self._has_plans
         )  # fmt: skip
 
     def _has_plans(self) -> bool:

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from multiprocesstools.claims.disk import Disk
+from multiprocesstools.claims.whole import Torn, read_json
+from multiprocesstools.clock import Clock
 from multiprocesstools.errors import BadArgument, NewerFormat, ParametersDiffer, SettingsDiffer
 from multiprocesstools.run.parameters import Change, check_parameters, differences
 
@@ -50,10 +52,10 @@ class SettingsFiles:
     """
 
     def __init__(
-        self, disk: Disk, home: str, *, create: Callable[[str, bytes], bool], others: Callable[[], list[str]],
-        is_begun: Callable[[], bool],
+        self, disk: Disk, clock: Clock, home: str, *, create: Callable[[str, bytes], bool],
+        others: Callable[[], list[str]], is_begun: Callable[[], bool],
     ) -> None:  # fmt: skip
-        self._disk, self._home, self._create = disk, home, create
+        self._disk, self._clock, self._home, self._create = disk, clock, home, create
         self._others, self._is_begun = others, is_begun
 
     def latest(self) -> Settings | None:
@@ -119,10 +121,7 @@ class SettingsFiles:
 
     def _read(self, path: str) -> Settings | None:
         try:
-            data = self._disk.read(path)
-            if data == b"":
-                return None
-            line = json.loads(data or b"")
+            line = read_json(self._disk, self._clock, path)
             if line["format"] != FORMAT:
                 raise NewerFormat(path, f"its format is {line['format']!r}, known is {FORMAT}")
             parameters = line.get("parameters")
@@ -131,6 +130,8 @@ class SettingsFiles:
             beat, patience = float(line["beat_seconds"]), float(line["patience_seconds"])
             return Settings(beat, patience, line["max_attempts"], parameters)
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError, OSError) as error:
+            if isinstance(error, Torn) and error.data == b"":
+                return None
             raise NewerFormat(path, f"it is no settings file ({error})") from error
 
 

@@ -4,6 +4,7 @@ Guarantee: the one of `claims.sweep`. The sweeper takes part as an instance with
 tell silence from its own trouble; a dry run takes no part and changes nothing.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable
 from typing import TypeGuard
@@ -22,6 +23,9 @@ from multiprocesstools.run.settings import Settings
 from multiprocesstools.upkeep.onlooker import onlooker
 
 NAME = "cleanup"
+_MOST_COUNTS = 3
+"""How often silence is counted for a whole patience. A gap between two rounds, on a busy machine or server, begins the
+count anew; more than some of them, and the rounds are too long to count at all."""
 
 Watcher = Callable[[float, Report], None]
 """Told while owners are observed: seconds so far, and what still waits."""
@@ -46,6 +50,8 @@ def clean_up(
         report = _pass(run, member.instance, force=force)
         if observe is not None and not force:
             _observe(run, member, settings, report, observe)
+        if report.ended or report.doubtful:
+            _look_anew(run, member, report, force=force)
         for path in (*report.removed, *report.ended, *report.given_back):
             member.journal.add("swept", path=run.relative(path))
         return report
@@ -54,17 +60,27 @@ def clean_up(
 
 
 def _observe(run: Run, member: Member, settings: Settings, report: Report, observe: Watcher) -> None:
-    """Repeat the pass each beat until nothing is left that observation could decide."""
+    """Repeat the pass each beat until nothing is left that observation could decide, or that cannot be done here."""
     began = run.clock.elapsed()
     pause = min(1.0, settings.beat_seconds / 2)
-    while report.undecided and run.clock.elapsed() - began <= settings.patience_seconds + 3 * settings.beat_seconds:
+    longest = _MOST_COUNTS * (settings.patience_seconds + 3 * settings.beat_seconds)
+    while report.undecided and run.clock.elapsed() - began <= longest:
         run.clock.sleep(pause)
-        latest = _pass(run, member.instance)
-        report.removed += latest.removed
-        report.ended += latest.ended
-        report.given_back += latest.given_back
-        report.waiting, report.partials, report.unreadable = latest.waiting, latest.partials, latest.unreadable
+        report.carry_on(_pass(run, member.instance))
         observe(run.clock.elapsed() - began, report)
+
+
+def _look_anew(run: Run, member: Member, report: Report, *, force: bool) -> None:
+    """Repeat the pass with listings that this client asks the server for. One out of a cache may lack the final of an
+    item, so that what is left of it has waited, or its last attempt was declared over: then that end is litter, too. Or
+    it may lack what is left itself.
+    """
+    paths = (*report.ended, *(waiting.path for waiting in report.doubtful))
+    directories = {*Plans(run).directories(), *map(os.path.dirname, paths)} - {run.instances}
+    for directory in sorted(directories):
+        with contextlib.suppress(OSError):  # then the pass says what is wrong with it
+            member.instance.stir(directory)
+    report.carry_on(_pass(run, member.instance, force=force))
 
 
 def _is_clean(report: Report) -> bool:

@@ -9,8 +9,9 @@ import pytest
 
 from multiprocesstools.claims.disk import Disk, HalfCreated
 from multiprocesstools.claims.posix import PosixDisk
-from multiprocesstools.claims.whole import create_whole, replace_whole
-from tests.disks import Faulty, WithoutLinks, fail_once
+from multiprocesstools.claims.whole import Torn, create_whole, read_json, replace_whole
+from tests.clocks import HandClock
+from tests.disks import Faulty, Lagging, WithoutLinks, fail_once
 
 
 @pytest.mark.parametrize("make", [PosixDisk, WithoutLinks], ids=["links", "no links"])
@@ -82,3 +83,25 @@ def test_a_replacement_that_failed_is_raised_and_leaves_no_private_file(tmp_path
         replace_whole(disk, str(target), b"one", lambda: str(tmp_path / "private"))
     assert target.read_bytes() == b"earlier"
     assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("known", [None, 0, 5])
+def test_a_file_whose_end_is_not_to_be_seen_yet_is_read_again_for_some_seconds(
+    known: int | None, tmp_path: Path
+) -> None:
+    path, clock = tmp_path / "file", HandClock()
+    path.write_bytes(b'{"a": 1}\n')
+    assert read_json(Lagging(known, reads=3), clock, str(path)) == {"a": 1}
+    assert len(clock.slept) == 3
+    with pytest.raises(Torn) as caught:
+        read_json(Lagging(known, reads=99), clock, str(path))
+    assert caught.value.data == (None if known is None else b'{"a": 1}\n'[:known])
+    assert 5 < sum(clock.slept[3:]) < 10, "longer than clients believe what they know, and not for ever"
+
+
+def test_what_is_whole_and_no_json_is_refused_at_once(tmp_path: Path) -> None:
+    path, clock = tmp_path / "file", HandClock()
+    path.write_bytes(b"{]\n")
+    with pytest.raises(ValueError, match="line 1") as caught:
+        read_json(PosixDisk(), clock, str(path))
+    assert not isinstance(caught.value, Torn) and clock.slept == []

@@ -28,6 +28,7 @@ from multiprocesstools.run.settings import Settings
 from multiprocesstools.upkeep.snapshot import take_snapshot
 from multiprocesstools.upkeep.statuses import Snapshot
 from multiprocesstools.upkeep.sweeper import _placeholders
+from tests.clocks import FrozenClock
 from tests.properties.strategies import GARBAGE, ID, JSON, TEXT, Drawer, changed, damaged, nearly
 from tests.properties.test_records import FIXED
 
@@ -42,7 +43,8 @@ PLAN_LINE = json.dumps(PLAN).encode()
 
 
 def run_with(files: dict[str, bytes]) -> Run:
-    return Run("/nowhere", disk=Drawer({f"{HOME}/{name}": data for name, data in files.items()}))
+    drawer = Drawer({f"{HOME}/{name}": data for name, data in files.items()})
+    return Run("/nowhere", disk=drawer, clock=FrozenClock())
 
 
 # -- settings and stop

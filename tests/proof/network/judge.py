@@ -15,6 +15,9 @@ from tests.proof.network.observer import Sight
 from tests.proof.network.worker import Process
 
 FOREVER = float("inf")
+CLAIMING_SECONDS = 1.0
+"""So long before its first line of work a process may hold its claim. When it was stopped in between, the first thing
+that it does is to say that it is there again, and then it begins."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def _judge_pair(
         return
     elif before.until == FOREVER and deaths.has(before.process):
         verdict.taken_over += 1
-    elif any(silence.began < before.until and silence.ended > before.began for silence in silences):
+    elif any(silence.began < before.until and silence.ended > before.began - CLAIMING_SECONDS for silence in silences):
         verdict.suspected += 1
     else:
         verdict.twice.append(f"{after} began although {before} was neither over nor silent")

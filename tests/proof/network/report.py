@@ -2,25 +2,27 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.proof.figures import Figures
-from tests.proof.network.judge import Deaths, Finals, Verdict, judge, read_executions, read_silences
-from tests.proof.network.worker import MAX_ATTEMPTS, OUTPUTS, raises_always
+from tests.proof.network.judge import Deaths, Finals, Verdict, judge, read_executions, read_lines, read_silences
+from tests.proof.network.worker import MAX_ATTEMPTS, OUTPUTS, REFUSALS, raises_always
 
 _MOST_INTERRUPTIONS = 10
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """`names`: all names beside the finals. `outcomes`: of each item without a final, how its attempts ended."""
+    """`names`: all names beside the finals. `outcomes`: of each item without a final, how its attempts ended.
+    `refusals`: the attempts that failed although nothing was planned, and why."""
 
     verdict: Verdict
     executions: int
     names: frozenset[str]
     outcomes: Mapping[int, list[str]]
+    refusals: Sequence[str] = ()
 
 
 def gather(run: Path, items: int, deaths: Deaths, longest_silence: float) -> Evidence:
@@ -29,7 +31,24 @@ def gather(run: Path, items: int, deaths: Deaths, longest_silence: float) -> Evi
     verdict = judge(executions, read_silences(run / "pulse"), deaths, longest_silence)
     names = frozenset(path.name for path in (run / OUTPUTS).iterdir())
     without = [item for item in range(items) if f"{item}.txt" not in names]
-    return Evidence(verdict, len(executions), names, {item: read_outcomes(run / OUTPUTS, item) for item in without})
+    return Evidence(
+        verdict,
+        len(executions),
+        names,
+        {item: read_outcomes(run / OUTPUTS, item) for item in without},
+        read_refusals(run / REFUSALS),
+    )
+
+
+def read_refusals(folder: Path) -> list[str]:
+    """Each with the last frame of its traceback."""
+    found = []
+    for process, lines in read_lines(folder).items():
+        for item, attempt, *words in lines:
+            exception, traceback = json.loads(" ".join(words))
+            place = [line.strip() for line in traceback.splitlines() if line.lstrip().startswith("File ")][-1:]
+            found.append(f"attempt {attempt} at item {item} failed on {process}: {exception} ({' '.join(place)})")
+    return found
 
 
 def read_outcomes(folder: Path, item: int) -> list[str]:
@@ -46,9 +65,10 @@ def report(part: str, tried: Mapping[str, int], evidence: Evidence, finals: Fina
         "taken over from the dead": verdict.taken_over,
         "repeated after a suspicion": verdict.suspected,
         "set aside as planned": len(unfinished) - len(unplanned) - len(unsettled),
+        "failed attempts not planned": len(evidence.refusals),
         "litter beside finished items": len(litter(evidence.names)),
     }
-    notes = [*verdict.twice, *litter(evidence.names)]
+    notes = [*verdict.twice, *litter(evidence.names), *evidence.refusals]
     notes += [f"item {item} is lost: {unfinished[item]}" for item in unsettled]
     notes += [f"item {item} was set aside, because it was interrupted by {unfinished[item]}" for item in unplanned]
     notes += [f"item {item} was partial" for item in sorted(finals.partial)]

@@ -7,6 +7,7 @@ has its own files, and uptimes (CLOCK_BOOTTIME of one kernel) are only compared 
 """
 
 import argparse
+import json
 import os
 import random
 import socket
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from multiprocesstools import MultiProcessHelper
 
 OUTPUTS = "out"
+REFUSALS = "refusals"
 MAX_ATTEMPTS = 3
 _PULSE_SECONDS = 1.0
 _LINES = 400
@@ -107,6 +109,25 @@ class Lines:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_SYNC, 0o666)
 
 
+class Refusals:
+    """The attempts that failed although nothing was planned: the filesystem has refused the work, or the publishing.
+
+    They are over for this process when it comes to its next item, and the audit says so.
+    """
+
+    def __init__(self, audit: Lines, lines: Lines) -> None:
+        self._audit, self._lines, self._noted = audit, lines, 0
+
+    def note(self, helper: "MultiProcessHelper") -> None:
+        failures = helper.failures
+        for failure in failures[self._noted :]:
+            if Planned.__name__ not in failure.exception:
+                item = os.path.basename(failure.item).removesuffix(".txt")
+                self._audit.add("raise", item, failure.attempt, f"{uptime():.3f}")
+                self._lines.add(item, failure.attempt, json.dumps([failure.exception, failure.traceback]))
+        self._noted = len(failures)
+
+
 def keep_pulse(lines: Lines) -> None:
     while True:
         lines.add(f"{uptime():.3f}")
@@ -120,17 +141,16 @@ def main() -> None:
     audit = Lines(options.run / "audit", process)
     pulse = Lines(options.run / "pulse", process)
     threading.Thread(target=keep_pulse, args=(pulse,), daemon=True).start()
+    refusals = Refusals(audit, Lines(options.run / REFUSALS, process))
     with join(options) as helper:
         for numbers in lists(options.items, options.items_per_list or options.items):
             for item in helper.items(numbers, final="{value}.txt", directory=OUTPUTS, progress=False):
+                refusals.note(helper)
                 with item:
                     audit.add("start", item.source, item.attempt, f"{uptime():.3f}")
-                    try:
-                        work(item.path, item.source, item.attempt, f"{process} attempt {item.attempt}", audit)
-                    except OSError:  # the filesystem's own fault, which ends the attempt like a planned one
-                        audit.add("raise", item.source, item.attempt, f"{uptime():.3f}")
-                        raise
+                    work(item.path, item.source, item.attempt, f"{process} attempt {item.attempt}", audit)
                     audit.add("end", item.source, item.attempt, f"{uptime():.3f}")
+            refusals.note(helper)
     pulse.add(f"{uptime():.3f}")  # a silence may have ended less than a second ago
 
 
