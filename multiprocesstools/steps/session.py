@@ -10,13 +10,12 @@ Guarantee: of several that start at once one begins the session and the others j
 
 from collections.abc import Sequence
 
-from multiprocesstools.claims.again import try_again
-from multiprocesstools.claims.slots import Listing
 from multiprocesstools.errors import AnotherProtocol, BadArgument, RunDirectoryUnusable, StepsDiffer
-from multiprocesstools.steps.book import Book, imagined, session_entry
+from multiprocesstools.steps.book import Book
 from multiprocesstools.steps.ledger import Ledger
 from multiprocesstools.steps.place import Place
 from multiprocesstools.steps.plan import Plan
+from multiprocesstools.steps.resume import session_entry
 from multiprocesstools.steps.step import Status, Step
 
 _MOST_TRIES = 100
@@ -36,7 +35,7 @@ def enter_session(
         others = _others(place, ledger, me) if book.has_begun else []
         if others:
             if restart and not book.start.restart:
-                raise BadArgument("restart", True, f"others are at work: {', '.join(others)}. Stop them first")
+                raise BadArgument("restart", True, _still_there(others))
             compare(book, script, others)
         elif not _begin(place, ledger, protocol, script, me=me, restart=restart):
             continue
@@ -46,6 +45,13 @@ def enter_session(
         if book.start.number == number:
             return
     raise RunDirectoryUnusable(place.run.directory, "its steps are begun anew again and again")
+
+
+def _still_there(others: Sequence[str]) -> str:
+    return (
+        f"others are at work: {', '.join(others)}. Stop them first (`multiprocesstools stop`); if they are gone, let "
+        "`multiprocesstools cleanup` find that"
+    )
 
 
 def compare(book: Book, script: Sequence[Step], others: Sequence[str]) -> None:
@@ -88,22 +94,15 @@ def _others(place: Place, ledger: Ledger, me: str) -> list[str]:
 
 
 def _begin(place: Place, ledger: Ledger, protocol: str, script: Sequence[Step], *, me: str, restart: bool) -> bool:
-    """Begin the next session. False: somebody else was first."""
+    """Begin the next session, in which what has failed before is tried again. False: somebody else was first."""
     listing = place.listing()
+
+    def failed_attempt(item: str) -> int:
+        outcome = place.outcome(item, listing) if listing.files(item).ended and not listing.is_done(item) else None
+        return outcome.attempt if outcome is not None and outcome.status is Status.FAILED else 0
+
     entry = session_entry(
-        ledger.book, protocol, script, by=me, restart=restart, is_done=listing.is_done, is_whole=place.is_whole
-    )
-    if ledger.book.has_begun:
-        _retry_failed(place, imagined(ledger.book, entry), listing)
-    return ledger.append(entry)
-
-
-def _retry_failed(place: Place, book: Book, listing: Listing) -> None:
-    """What has failed before is tried again."""
-    for step in book.steps:
-        item = book.item(step)
-        if item is None or not listing.files(item).ended or listing.is_done(item):
-            continue
-        outcome = place.outcome(item, listing)
-        if outcome is not None and outcome.status is Status.FAILED:
-            try_again(place.run.disk, place.slot(item), outcome.attempt)
+        ledger.book, protocol, script, by=me, restart=restart, is_done=listing.is_done, is_whole=place.is_whole,
+        failed_attempt=failed_attempt,
+    )  # fmt: skip
+    return ledger.append(entry) is not None

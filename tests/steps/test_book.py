@@ -8,8 +8,9 @@ import pytest
 
 from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.errors import NewerFormat
-from multiprocesstools.steps.book import Book, encode_steps, imagined, release_entry, session_entry
+from multiprocesstools.steps.book import Book, encode_steps
 from multiprocesstools.steps.ledger import Ledger
+from multiprocesstools.steps.resume import imagined, release_entry, session_entry
 from multiprocesstools.steps.step import CHECK, Step
 
 
@@ -24,13 +25,18 @@ def script(*lines: str) -> list[Step]:
     return steps
 
 
-def begin(book: Book, steps: Sequence[Step], *, done: str = "", lost: str = "", restart: bool = False) -> Book:
-    """The book after another session. `done`: names of finished steps; `lost`: those whose files are gone."""
+def begin(
+    book: Book, steps: Sequence[Step], *, done: str = "", lost: str = "", failed: str = "", restart: bool = False
+) -> Book:
+    """The book after another session. `done`: names of finished steps; `lost`: those whose files are gone; `failed`:
+    of those that failed."""
     finished = {book.item(s) for s in book.steps if book.steps[s].name in done.split()}
     gone = {book.item(s) for s in book.steps if book.steps[s].name in lost.split()}
+    broken = {book.item(s) for s in book.steps if book.steps[s].name in failed.split()}
     entry = session_entry(
-        book, "p", steps, by="i", restart=restart, is_done=finished.__contains__, is_whole=lambda item: item not in gone
-    )
+        book, "p", steps, by="i", restart=restart, is_done=finished.__contains__,
+        is_whole=lambda item: item not in gone, failed_attempt=lambda item: int(item in broken),
+    )  # fmt: skip
     return imagined(book, entry)
 
 
@@ -191,11 +197,11 @@ def entry(*steps: Step) -> dict[str, object]:
 
 def test_of_two_who_append_one_is_first_and_the_other_learns_it(tmp_path: Path) -> None:
     one, two = ledger(tmp_path), ledger(tmp_path)
-    assert one.append(entry(Step(1, "one")))
-    assert not two.append(entry(Step(1, "two")))
+    assert one.append(entry(Step(1, "one"))) == [1]
+    assert two.append(entry(Step(1, "two"))) is None
     assert two.catch_up() == [1]
     assert two.book.steps[1].name == "one"
-    assert two.append({"kind": "steps", "steps": encode_steps([Step(2, "more")])})
+    assert two.append({"kind": "steps", "steps": encode_steps([Step(2, "more")])}) == [2]
     assert one.catch_up() == [2]
     assert one.catch_up() == []
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from multiprocesstools.run import Run
+from multiprocesstools.steps.conductor import Conductor
 from multiprocesstools.steps.overview import overview
 from multiprocesstools.steps.step import Status
 from tests.processes import Child, command, wait_until
 from tests.steps.scripts import STEPS, begun, crowd, stamps
+from tests.steps.test_protocol import Steps
 
 DIAMONDS = (
     STEPS
@@ -346,6 +348,35 @@ say(Mended(RUN, threads=2, **QUICK).run())
         child.go_on()
         assert child.hear() == "3 steps: 3 finished"
     assert begun(run) == ["first", "first", "second"]
+
+
+def test_a_step_that_was_inserted_after_its_prerequisite_failed_runs_when_that_is_retried(tmp_path: Path) -> None:
+    class Mended(Steps):
+        def first(self) -> None:
+            if not hasattr(self, "mended"):
+                raise ValueError("not yet")
+
+        def insert(self) -> None:
+            self.insert_function_step("note", "after", prerequisites=[1])
+            self.mended = True
+            assert command("retry", tmp_path, "1").returncode == 0
+
+    protocol = Mended(tmp_path)
+    protocol.step("first", after=[])
+    protocol.step("insert", after=[])
+    assert protocol.run().ok
+    assert protocol.ran == ["after"]
+
+
+def test_threads_that_wait_for_a_gpu_do_not_spin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    choose = Conductor._choose
+    monkeypatch.setattr(Conductor, "_choose", lambda conductor, thread: asked.append(1) or choose(conductor, thread))
+    protocol = Steps(tmp_path, threads=4, gpus=[0])
+    for _ in range(2):
+        protocol.step(time.sleep, 0.5, after=[], needs_gpu=True)
+    assert protocol.run().ok
+    assert 2 <= len(asked) <= 100
 
 
 @pytest.mark.parametrize("variable", ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"])

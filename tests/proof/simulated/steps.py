@@ -10,6 +10,7 @@ the run to its end.
 
 import random
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from multiprocesstools.results import encode
 from multiprocesstools.run import unusable
 from multiprocesstools.steps.conductor import Conductor, Wishes
 from multiprocesstools.steps.inserting import Insertion, Request
+from multiprocesstools.steps.performer import Current
 from multiprocesstools.steps.place import Place
 from multiprocesstools.steps.scribe import Scribe
 from multiprocesstools.steps.session import enter_session
@@ -138,18 +140,20 @@ class SimulatedCrew:
         return look_twice(self._me, slot)
 
 
-class SimulatedConductor(Conductor):
-    """The work of a step is handed in, and ends in virtual time. `perform(step, claim)` says how it ended."""
+class SimulatedPerformer:
+    """The work of a step is handed in, and ends in virtual time. `work(step, claim)` says how it ended."""
 
-    perform: Any
+    work: Any
 
-    def _attempt(self, step: Step, files: Files | None, share: Any) -> Fate | None:
-        slot = self.place.slot(self._open[step.id])
+    def __init__(self, crew: SimulatedCrew) -> None:
+        self._crew, self.current = crew, Current()
+
+    def perform(self, step: Step, slot: Slot, files: Files | None, share: Any) -> Fate | Refusal:
         taken = self._crew.take(slot, files, look=files is not None, how=How.DRAFT)
-        if isinstance(taken, Refusal):
-            return self._note_refusal(step, taken)
-        self._collisions = 0
-        return self.perform(step, taken)
+        fate: Fate | Refusal = taken if isinstance(taken, Refusal) else self.work(step, taken)
+        return fate
+
+    def count(self, step: Step, fate: object) -> None: ...
 
 
 class Simulation:
@@ -196,6 +200,7 @@ class Simulation:
         with (
             mock.patch("multiprocesstools.steps.conductor.time", clock),
             mock.patch("multiprocesstools.steps.outlook.time", clock),
+            mock.patch("multiprocesstools.steps.scribe.time", clock),
             mock.patch("multiprocesstools.steps.conductor.random", self.chance),
         ):
             yield
@@ -230,19 +235,32 @@ class Simulation:
         own = me.record.file_name
         enter_session(place, ledger, "simulated", self._script(), me=own)
         self.told.sessions = max(self.told.sessions, ledger.book.start.number)
-        conductor = SimulatedConductor(
-            SimulatedCrew(me), place, ledger, Wishes(), can_run=lambda step: True,  # type: ignore[arg-type]
-            carry_out=lambda *rest: None,
-        )  # fmt: skip
-        insertion = Insertion(conductor, Scribe(conductor._crew, conductor))
-        conductor.perform = lambda step, claim: self._work(process, me, insertion, step, claim)
+        crew = SimulatedCrew(me)
+        performer: Any = SimulatedPerformer(crew)
+        conductor = Conductor(
+            crew,
+            place,
+            ledger,
+            Wishes(),
+            can_run=lambda step: True,
+            performer=performer,  # type: ignore[arg-type]
+        )
+        insertion = Insertion(conductor, Scribe(crew, conductor))  # type: ignore[arg-type]
+        performer.work = lambda step, claim: self._work(process, me, insertion, step, claim)
         conductor.look()
-        while not conductor.frontier.is_over:
+        while not self._is_over(conductor):
             if not conductor.work_once() or self.chance.random() < 0.2:
                 me.clock.sleep(self.chance.uniform(0.05, BEAT_SECONDS))
                 conductor.look()
         me.leave()
         self.ended = True
+
+    @staticmethod
+    def _is_over(conductor: Conductor) -> bool:
+        """As `Runner` asks it: still after a last look."""
+        if conductor.frontier.is_over:
+            conductor.look()
+        return conductor.frontier.is_over
 
     def _instance(self, process: Process) -> Instance:
         own = Record(f"{process.number:032x}", "test", process.number,
@@ -282,8 +300,8 @@ class Simulation:
 
     def _work(self, process: Process, me: Instance, insertion: Insertion, step: Step, claim: Claim) -> Fate:
         self._stamp(process, step, "begin")
-        current = insertion._conductor.current
-        current.step, current.inserted = step, {}
+        current = insertion._conductor.performer.current
+        current.step, current.inserted, current.looked = step, Counter(), float("-inf")
         current.item = SimpleNamespace(  # type: ignore[assignment]
             final=SimpleNamespace(name=claim.slot.name), lost=claim.lost, attempt=claim.attempt
         )
@@ -296,7 +314,7 @@ class Simulation:
         except OSError:
             return self._end(me, claim, Outcome.FAILED)
         finally:
-            current.step = current.item = current.inserted = None
+            current.step = current.item = None
         self._stamp(process, step, "end")
         if step.name in self.failing:
             return self._end(me, claim, Outcome.FATAL)
