@@ -44,7 +44,7 @@ class Part:
         self._conductor = Conductor(
             crew, place, ledger, wishes, can_run=trust.can_run, performer=performer, dealer=dealer
         )
-        self._scribe = Scribe(crew, self._conductor)
+        self._scribe = Scribe(crew, self._conductor, trust.knows)
         self._insertion = Insertion(self._conductor, self._scribe)
 
     def run(self, check: Check | None, *, check_seconds: float, patience_seconds: float) -> None:

@@ -205,9 +205,10 @@ class Protocol:
             def take_part(is_first: bool) -> Overview:
                 ledger = place.ledger(durable=crew.rules.durable)
                 me = crew.member().instance.record.file_name
-                enter_session(place, ledger, self.protocol_name, script, me=me, restart=restart and is_first)
-                begun()
                 trust = Trust(place, ledger, self._functions, script)
+                again = restart and is_first
+                enter_session(place, ledger, self.protocol_name, script, me=me, knows=trust.knows, restart=again)
+                begun()
                 dealer = self._dealer(helper, threads)
                 return self._play(
                     Part(crew, place, ledger, wishes, trust=trust, carry_out=self._carry_out, dealer=dealer)

@@ -14,11 +14,13 @@ from multiprocesstools.steps.step import CHECK, SCRIPT, Step
 
 Question = Callable[[str], bool]
 """Asks something of the item with this name."""
+Knows = Callable[[Step], bool]
+"""Does the script have the function of a step?"""
 
 
 def session_entry(
     book: Book, protocol: str, script: Sequence[Step], *, by: str, restart: bool, is_done: Question,
-    is_whole: Question, failed_attempt: Callable[[str], int],
+    is_whole: Question, failed_attempt: Callable[[str], int], knows: Knows,
 ) -> Entry:  # fmt: skip
     """The entry that begins a session in which these are the steps of the script. `failed_attempt`: the last attempt
     of an item that has failed, else 0."""
@@ -31,20 +33,20 @@ def session_entry(
     past = [past for past in imagined(book, entry).past.values() if past.generation]
     entry["retried"] = {step.key: attempt for step in past if (attempt := failed_attempt(step.item))}
     new = imagined(book, entry)
-    later = _Carrying(new, {CHECK, *new.keys.key.values()}, is_done)
+    later = _Carrying(new, {CHECK, *new.keys.key.values()}, is_done, knows)
     entry["steps"] = encode_steps([*script, *later.steps])
     new = imagined(book, entry)
     return entry | {"forced": sorted({*later.anew, *_forced(new, new.steps, is_done, is_whole)})}
 
 
-def release_entry(book: Book, steps: Iterable[int], *, is_done: Question, is_whole: Question) -> Entry:
+def release_entry(book: Book, steps: Iterable[int], *, is_done: Question, is_whole: Question, knows: Knows) -> Entry:
     """The entry that releases held steps, and with them goes on from what earlier sessions have made of them."""
     chosen = sorted(steps)
     released = {str(step): waits for step, waits in what_released_wait_for(book.steps, chosen).items()}
     entry: Entry = {"kind": "release", "steps": released}
     new = book.copy()
     named = [] if book.start.restart else [new.keys.key[step] for step in new.turn(entry) if step in new.keys.key]
-    later = _Carrying(new, named, is_done)
+    later = _Carrying(new, named, is_done, knows)
     entry["inserted"] = encode_steps(later.steps)
     new = book.copy()
     return entry | {"forced": sorted({*later.anew, *_forced(new, new.turn(entry), is_done, is_whole)})}
@@ -89,21 +91,25 @@ def _downstream(steps: set[int], dependents: Mapping[int, Sequence[int]]) -> set
 
 class _Carrying:
     """The steps that were inserted later in earlier sessions and go on now, with their new ids; and the finished ones
-    that have to insert anew, because what they had inserted waits for steps that are no more.
+    that have to insert `anew`: what they had inserted waits for steps that are no more, or has still to be done and
+    calls a function that only they have.
 
     `origins`: whose steps are to go on, by their keys.
     """
 
-    def __init__(self, new: Book, origins: Iterable[str], is_done: Question) -> None:
+    def __init__(self, new: Book, origins: Iterable[str], is_done: Question, knows: Knows) -> None:
         self._new, self._is_done, self._origins = new, is_done, set(origins)
         self._ids = {key: step for step, key in new.keys.key.items()}
         self._finished = {key for key in self._origins & self._ids.keys() if is_done(new.item(self._ids[key]) or "")}
         self.steps: list[Step] = []
         left = [past for past in new.past.values() if past.step.origin != SCRIPT and not past.replaced]
         while [past for past in left if self._take(past)]:
-            left = [past for past in left if past.key not in self._ids]
-        missed = [past.step.origin for past in left if past.key not in self._ids and past.step.origin in self._finished]
-        self.anew = sorted({self._ids[origin] for origin in missed})
+            pass
+        left = [past for past in left if past.step.origin in self._finished and not self._can_go_on(past, knows)]
+        self.anew = {self._ids[past.step.origin] for past in left}
+
+    def _can_go_on(self, past: Past, knows: Knows) -> bool:
+        return past.key in self._ids and (knows(past.step) or self._is_done(past.item))
 
     def _take(self, past: Past) -> bool:
         """Does it go on? One that waits for all steps that exist is held again."""

@@ -12,16 +12,16 @@ from multiprocesstools.crew import Crew
 from multiprocesstools.errors import StepTakenOver
 from multiprocesstools.steps.book import Entry
 from multiprocesstools.steps.conductor import Conductor
-from multiprocesstools.steps.resume import release_entry
+from multiprocesstools.steps.resume import Knows, release_entry
 
 _LOOK_SECONDS = 0.2
 
 
 class Scribe:
-    """Writes for one conductor."""
+    """Writes for one conductor, whose script has the functions that it `knows`."""
 
-    def __init__(self, crew: Crew, conductor: Conductor) -> None:
-        self._crew, self._conductor = crew, conductor
+    def __init__(self, crew: Crew, conductor: Conductor, knows: Knows) -> None:
+        self._crew, self._conductor, self._knows = crew, conductor, knows
         self._ledger, self._place = conductor.ledger, conductor.place
 
     def write(self, make: Callable[[], Entry | None]) -> list[int]:
@@ -48,7 +48,9 @@ class Scribe:
             if not held or not only_if():
                 return None
             listing = self._crew.member().instance.listing(self._place.items)
-            return release_entry(self._ledger.book, held, is_done=listing.is_done, is_whole=self._place.is_whole)
+            return release_entry(
+                self._ledger.book, held, is_done=listing.is_done, is_whole=self._place.is_whole, knows=self._knows
+            )
 
         self.write(make)
         self._conductor.look_soon()

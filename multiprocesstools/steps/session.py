@@ -15,17 +15,18 @@ from multiprocesstools.steps.book import Book
 from multiprocesstools.steps.ledger import Ledger
 from multiprocesstools.steps.place import Place
 from multiprocesstools.steps.plan import Plan
-from multiprocesstools.steps.resume import session_entry
+from multiprocesstools.steps.resume import Knows, session_entry
 from multiprocesstools.steps.step import Status, Step
 
 _MOST_TRIES = 100
 
 
 def enter_session(
-    place: Place, ledger: Ledger, protocol: str, script: Sequence[Step], *, me: str, restart: bool = False
-) -> None:
-    """Take part, as instance `me`. StepsDiffer, AnotherProtocol; CyclicSteps, UnknownStep; BadArgument for a restart
-    while others are at work."""
+    place: Place, ledger: Ledger, protocol: str, script: Sequence[Step], *, me: str, knows: Knows,
+    restart: bool = False,
+) -> None:  # fmt: skip
+    """Take part, as instance `me`, whose script has the functions that it `knows`. StepsDiffer, AnotherProtocol;
+    CyclicSteps, UnknownStep; BadArgument for a restart while others are at work."""
     Plan(script)
     for _ in range(_MOST_TRIES):
         ledger.catch_up()
@@ -37,7 +38,7 @@ def enter_session(
             if restart and not book.start.restart:
                 raise BadArgument("restart", True, _still_there(others))
             compare(book, script, others)
-        elif not _begin(place, ledger, protocol, script, me=me, restart=restart):
+        elif not _begin(place, ledger, protocol, script, me=me, knows=knows, restart=restart):
             continue
         number = book.start.number
         ledger.take_part(me)
@@ -93,7 +94,9 @@ def _others(place: Place, ledger: Ledger, me: str) -> list[str]:
     return [name for name in place.run.possibly_alive() if name in parties and name != me]
 
 
-def _begin(place: Place, ledger: Ledger, protocol: str, script: Sequence[Step], *, me: str, restart: bool) -> bool:
+def _begin(
+    place: Place, ledger: Ledger, protocol: str, script: Sequence[Step], *, me: str, knows: Knows, restart: bool
+) -> bool:
     """Begin the next session, in which what has failed before is tried again. False: somebody else was first."""
     listing = place.listing()
 
@@ -103,6 +106,6 @@ def _begin(place: Place, ledger: Ledger, protocol: str, script: Sequence[Step], 
 
     entry = session_entry(
         ledger.book, protocol, script, by=me, restart=restart, is_done=listing.is_done, is_whole=place.is_whole,
-        failed_attempt=failed_attempt,
+        failed_attempt=failed_attempt, knows=knows,
     )  # fmt: skip
     return ledger.append(entry) is not None

@@ -29,8 +29,12 @@ class Trust:
         self._own = {(step.function, step.arguments) for step in script}
         self._checked, self._ours = 0, True
 
+    def knows(self, step: Step) -> bool:
+        """Does the script have its function?"""
+        return self._functions.find(step.function) is not None
+
     def can_run(self, step: Step) -> bool:
-        if self._functions.find(step.function) is None:
+        if not self.knows(step):
             return False
         if step.function != _PROGRAM and not are_pickled(step.arguments):
             return True

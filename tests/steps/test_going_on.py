@@ -108,13 +108,47 @@ def test_a_step_of_a_check_that_failed_is_tried_again_and_what_tolerated_it_foll
     assert run(tmp_path, Streaming, broken=False) == []
 
 
+def test_what_a_step_had_inserted_and_nobody_else_knows_is_inserted_anew_by_it(tmp_path: Path) -> None:
+    """A function inside another is known to those who have called that."""
+
+    class Inner(Steps):
+        def insert(self) -> None:
+            def inner(number: int) -> None:
+                self.note(number)
+                if number == 2:
+                    self.trouble()
+
+            self.note("insert")
+            for number in range(3):
+                self.insert_function_step(inner, number)
+
+        trouble = staticmethod(interrupt)
+
+    first = Inner(tmp_path)
+    first.step("insert")
+    with pytest.raises(KeyboardInterrupt):
+        first.run()
+    later = Inner(tmp_path)
+    later.trouble = lambda: None  # type: ignore[method-assign]
+    later.step("insert")
+    assert later.run().ok
+    assert first.ran == ["insert", 0, 1, 2]
+    assert later.ran == ["insert", 0, 1, 2]
+    again = Inner(tmp_path)
+    again.step("insert")
+    assert again.run().ok
+    assert again.ran == []
+
+
 def begin_anew(directory: Path, protocol: str = "Steps") -> None:
     """As another instance does, which takes all others for gone."""
     place = Place(Run(directory))
     ledger = place.ledger()
     ledger.catch_up()
-    never: Any = {"is_done": lambda item: False, "is_whole": lambda item: True, "failed_attempt": lambda item: 0}
-    entry = session_entry(ledger.book, protocol, ledger.book.of_script(), by="another", restart=False, **never)
+    entry = session_entry(
+        ledger.book, protocol, ledger.book.of_script(), by="another", restart=False, is_done=lambda item: False,
+        is_whole=lambda item: True, failed_attempt=lambda item: 0, knows=lambda step: True,
+    )  # fmt: skip
     assert ledger.append(entry) is not None
 
 

@@ -9,8 +9,11 @@ import pytest
 from multiprocesstools.errors import HelperClosed, StepsDiffer, UnknownStep
 from multiprocesstools.run import Run
 from multiprocesstools.steps import Status
+from multiprocesstools.steps.book import Entry, encode_steps
 from multiprocesstools.steps.ledger import Ledger
 from multiprocesstools.steps.overview import overview
+from multiprocesstools.steps.place import Place
+from multiprocesstools.steps.step import CHECK, Step
 from tests.processes import Child, wait_until
 from tests.steps.scripts import STEPS, begun, crowd
 from tests.steps.test_protocol import Steps
@@ -198,6 +201,7 @@ def test_scripts_of_different_length_disagree_where_one_ends() -> None:
     book = Book()
     steps = [Step(1, "a", function="a"), Step(2, "b", function="b")]
     never = {"is_done": lambda item: False, "is_whole": lambda item: True, "failed_attempt": lambda item: 0}
+    never["knows"] = lambda step: True
     book.turn(session_entry(book, "p", steps, by="i", restart=False, **never))
     compare(book, steps, [])
     with pytest.raises(StepsDiffer, match=r"recorded: step 2 b.*\n.*here:     no step any more"):
@@ -400,3 +404,30 @@ def test_who_sees_the_end_of_a_step_learns_what_it_has_inserted_before_it_leaves
                 pass
             assert heard == "over 2 steps: 2 finished"
             one.hear("over 2 steps: 2 finished")
+
+
+def test_a_held_step_is_not_released_while_somebody_was_faster_to_record_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just when all seems to have ended, a step is recorded that inserts another one."""
+    recorded: list[Step] = []
+    append = Ledger.append
+
+    def append_second(ledger: Ledger, entry: Entry) -> list[int] | None:
+        if entry["kind"] == "release" and not recorded:
+            other = Place(Run(tmp_path)).ledger()
+            other.catch_up()
+            recorded.append(Step(3, "insert", function="self.insert", origin=CHECK))
+            assert append(other, {"kind": "steps", "steps": encode_steps(recorded)})
+        return append(ledger, entry)
+
+    class Held(Steps):
+        def insert(self) -> None:
+            self.insert_function_step("note", "inserted")
+
+    monkeypatch.setattr(Ledger, "append", append_second)
+    protocol = Held(tmp_path)
+    protocol.step("note", "close", wait=True)
+    protocol.step("note", 1, after=[])
+    assert protocol.run().plan[1].prerequisites == (2, 3, 4)
+    assert protocol.ran == [1, "inserted", "close"]

@@ -1,5 +1,6 @@
 """Several processes run one protocol: each step once, in an order that its prerequisites allow, whoever dies."""
 
+import shutil
 import statistics
 import time
 from pathlib import Path
@@ -379,7 +380,7 @@ def test_threads_that_wait_for_a_gpu_do_not_spin(tmp_path: Path, monkeypatch: py
     assert 2 <= len(asked) <= 100
 
 
-@pytest.mark.parametrize("variable", ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"])
+@pytest.mark.parametrize("variable", ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"])
 def test_under_mpirun_each_rank_is_there_already_and_none_is_started(tmp_path: Path, variable: str) -> None:
     run = tmp_path / "run"
     script = (
@@ -403,3 +404,31 @@ say(report.ok, len(multiprocessing.active_children()))
     with Child(run, script) as one, Child(run, script) as two:
         assert (one.hear(), two.hear()) == ("True 0", "True 0")
     assert {line["pid"] for line in stamps(run)} == {one.pid, two.pid}
+
+
+@pytest.mark.skipif(shutil.which("mpirun") is None, reason="mpirun is not installed")
+def test_a_real_mpirun_starts_the_ranks_that_share_the_steps(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    script = (
+        STEPS
+        + """
+class Ranked(Stamped):
+    def meet(self, number):
+        stamp(number, "begin")
+        while len(set(json.loads(line)["pid"] for line in open(f"{RUN}.stamps"))) < 3:
+            time.sleep(0.01)
+    def insert_all_steps(self):
+        for number in range(3):
+            self.insert_function_step("meet", number, prerequisites=[])
+        self.insert_function_step("work", "last", wait=True)
+
+import multiprocessing
+report = Ranked(RUN, mpi=4, **QUICK).run()
+say(report.ok, len(multiprocessing.active_children()))
+"""
+    )
+    mpirun = ("mpirun", "--allow-run-as-root", "--oversubscribe", "-np", "3")
+    with Child(run, script, before=mpirun) as child:
+        assert [child.hear() for _ in range(3)] == ["True 0"] * 3
+        child.succeed()
+    assert sorted(map(str, begun(run))) == ["0", "1", "2", "last"]

@@ -233,7 +233,7 @@ class Simulation:
         place = SimulatedPlace(run)  # type: ignore[arg-type]
         ledger = place.ledger(durable=False)
         own = me.record.file_name
-        enter_session(place, ledger, "simulated", self._script(), me=own)
+        enter_session(place, ledger, "simulated", self._script(), me=own, knows=lambda step: True)
         self.told.sessions = max(self.told.sessions, ledger.book.start.number)
         crew = SimulatedCrew(me)
         performer: Any = SimulatedPerformer(crew)
@@ -245,7 +245,7 @@ class Simulation:
             can_run=lambda step: True,
             performer=performer,  # type: ignore[arg-type]
         )
-        insertion = Insertion(conductor, Scribe(crew, conductor))  # type: ignore[arg-type]
+        insertion = Insertion(conductor, Scribe(crew, conductor, lambda step: True))  # type: ignore[arg-type]
         performer.work = lambda step, claim: self._work(process, me, insertion, step, claim)
         conductor.look()
         while not self._is_over(conductor):
