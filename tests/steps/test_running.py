@@ -1,5 +1,6 @@
 """Several processes run one protocol: each step once, in an order that its prerequisites allow, whoever dies."""
 
+import json
 import shutil
 import statistics
 import time
@@ -197,7 +198,7 @@ def test_a_step_starts_within_a_tenth_of_a_second_after_one_of_another_process(t
 
 
 def test_nobody_polls_the_disk_fast_while_it_waits(tmp_path: Path) -> None:
-    """Listings of an instance that waits for four seconds for a step of another one."""
+    """Listings of an instance that waits for two seconds for a step of another one."""
     run = tmp_path / "run"
     script = (
         STEPS
@@ -218,7 +219,7 @@ def look(self):
     before(self)
 conductor.Conductor.look = look
 if ARGUMENTS[0] == "two":
-    threading.Timer(4, lambda: say(len(looks))).start()
+    threading.Timer(2, lambda: say(len(looks))).start()
 Waiting(RUN, **QUICK).run()
 """
     )
@@ -226,7 +227,7 @@ Waiting(RUN, **QUICK).run()
         one.hear("in work")
         with Child(run, script, "two") as two:
             looks = int(two.hear())
-            assert 2 <= looks <= 15
+            assert 2 <= looks <= 10
             one.go_on()
             one.succeed()
             two.succeed()
@@ -380,45 +381,19 @@ def test_threads_that_wait_for_a_gpu_do_not_spin(tmp_path: Path, monkeypatch: py
     assert 2 <= len(asked) <= 100
 
 
-@pytest.mark.parametrize("variable", ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"])
-def test_under_mpirun_each_rank_is_there_already_and_none_is_started(tmp_path: Path, variable: str) -> None:
-    run = tmp_path / "run"
-    script = (
-        STEPS
-        + f"os.environ['{variable}'] = '2'"
-        + """
+MEETING = (
+    STEPS
+    + """
+os.environ.update(json.loads(ARGUMENTS[0]))
+RANKS = int(ARGUMENTS[1])
+
 class Ranked(Stamped):
     def meet(self, number):
         stamp(number, "begin")
-        while len(set(json.loads(line)["pid"] for line in open(f"{RUN}.stamps"))) < 2:
+        while len(set(json.loads(line)["pid"] for line in open(f"{RUN}.stamps"))) < RANKS:
             time.sleep(0.01)
     def insert_all_steps(self):
-        for number in range(2):
-            self.insert_function_step("meet", number, prerequisites=[])
-
-import multiprocessing
-report = Ranked(RUN, mpi=4, **QUICK).run()
-say(report.ok, len(multiprocessing.active_children()))
-"""
-    )
-    with Child(run, script) as one, Child(run, script) as two:
-        assert (one.hear(), two.hear()) == ("True 0", "True 0")
-    assert {line["pid"] for line in stamps(run)} == {one.pid, two.pid}
-
-
-@pytest.mark.skipif(shutil.which("mpirun") is None, reason="mpirun is not installed")
-def test_a_real_mpirun_starts_the_ranks_that_share_the_steps(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    script = (
-        STEPS
-        + """
-class Ranked(Stamped):
-    def meet(self, number):
-        stamp(number, "begin")
-        while len(set(json.loads(line)["pid"] for line in open(f"{RUN}.stamps"))) < 3:
-            time.sleep(0.01)
-    def insert_all_steps(self):
-        for number in range(3):
+        for number in range(RANKS):
             self.insert_function_step("meet", number, prerequisites=[])
         self.insert_function_step("work", "last", wait=True)
 
@@ -426,9 +401,23 @@ import multiprocessing
 report = Ranked(RUN, mpi=4, **QUICK).run()
 say(report.ok, len(multiprocessing.active_children()))
 """
-    )
+)
+
+
+@pytest.mark.parametrize("variable", ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"])
+def test_under_mpirun_or_srun_each_rank_is_there_already_and_none_is_started(tmp_path: Path, variable: str) -> None:
+    run, ranked = tmp_path / "run", (json.dumps({variable: "2"}), 2)
+    with Child(run, MEETING, *ranked) as one, Child(run, MEETING, *ranked) as two:
+        assert (one.hear(), two.hear()) == ("True 0", "True 0")
+    assert {line["pid"] for line in stamps(run)} == {one.pid, two.pid}
+    assert len(begun(run)) == 3
+
+
+@pytest.mark.skipif(shutil.which("mpirun") is None, reason="mpirun is not installed")
+def test_a_real_mpirun_starts_the_ranks_that_share_the_steps(tmp_path: Path) -> None:
+    run = tmp_path / "run"
     mpirun = ("mpirun", "--allow-run-as-root", "--oversubscribe", "-np", "3")
-    with Child(run, script, before=mpirun) as child:
+    with Child(run, MEETING, "{}", 3, before=mpirun) as child:
         assert [child.hear() for _ in range(3)] == ["True 0"] * 3
         child.succeed()
     assert sorted(map(str, begun(run))) == ["0", "1", "2", "last"]

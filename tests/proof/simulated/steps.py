@@ -23,10 +23,9 @@ from multiprocesstools.claims.bind import Expelled
 from multiprocesstools.claims.claim import Refusal, end, take
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim, How
-from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.instance import Instance, Rules
 from multiprocesstools.claims.publish import Published, publish_draft
-from multiprocesstools.claims.record import Beat, Record, Unreadable, decode
+from multiprocesstools.claims.record import Unreadable, decode
 from multiprocesstools.claims.slots import Files, Listing, Slot, read_listing
 from multiprocesstools.errors import RunDirectoryUnusable, SessionReplaced, StepTakenOver
 from multiprocesstools.fate import Fate
@@ -41,8 +40,8 @@ from multiprocesstools.steps.session import enter_session
 from multiprocesstools.steps.step import SCRIPT, Step
 from tests.proof.simulated.clients import Ways, forget
 from tests.proof.simulated.disk import SimulatedDisk
-from tests.proof.simulated.kernel import Crashed, Kernel, KernelClock, KernelLock, Machine, Process, Task
-from tests.proof.simulated.players import identity_of
+from tests.proof.simulated.kernel import Crashed, Kernel, Machine, Process, Task
+from tests.proof.simulated.members import instance_of, is_gone
 from tests.proof.simulated.server import start
 from tests.steps.detector import Stamp, faults, random_graph
 
@@ -226,10 +225,10 @@ class Simulation:
         self.kernel.start(process, main, max(at, self.kernel.now))
 
     def _live(self, process: Process) -> None:
-        me = self._instance(process)
+        me = instance_of(process, self.processes, self.kernel, RULES)
         me.join()
         self.kernel.start(process, lambda heart: self._beat(process, me), self.kernel.now)
-        run = SimulatedRun(me.disk, process.number, lambda other: self._is_gone(process, other))  # type: ignore[arg-type]
+        run = SimulatedRun(me.disk, process.number, lambda other: is_gone(other, process, self.processes))  # type: ignore[arg-type]
         place = SimulatedPlace(run)  # type: ignore[arg-type]
         ledger = place.ledger(durable=False)
         own = me.record.file_name
@@ -261,21 +260,6 @@ class Simulation:
         if conductor.frontier.is_over:
             conductor.look()
         return conductor.frontier.is_over
-
-    def _instance(self, process: Process) -> Instance:
-        own = Record(f"{process.number:032x}", "test", process.number,
-                     identity_of(process.number, process.machine.name), 0.0, Beat())  # fmt: skip
-        me = Instance(
-            SimulatedDisk(self.kernel.ask, process.number), KernelClock(self.kernel, process.machine), INSTANCES, own,
-            RULES, is_gone=lambda other: self._is_gone(process, other),
-            is_here=lambda other: other.machine == process.machine.name and self.processes[other.pid].alive,
-            writes_in_place=lambda directory: False,
-        )  # fmt: skip
-        me._keeping = KernelLock(self.kernel)  # type: ignore[assignment]
-        return me
-
-    def _is_gone(self, process: Process, other: Identity) -> bool:
-        return other.machine == process.machine.name and not self.processes[other.pid].alive
 
     def _beat(self, process: Process, me: Instance) -> None:
         while process.alive:
