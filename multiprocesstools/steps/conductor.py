@@ -131,6 +131,8 @@ class Conductor:
         if refusal.state is State.DONE:
             self._settle(step.id, Status.FINISHED)
             return
+        if refusal.state is State.FAILED:
+            self.look_soon()
         self._outlook.note_refusal(step.id, refusal)
         self._collisions += 1
 
@@ -234,7 +236,12 @@ class Conductor:
         return files.last_retry < files.highest and self._crew.assess(self.place.slot(item)).state is State.FAILED
 
     def _learn(self, step: int, slot: Slot, files: Files) -> None:
-        """Somebody has tried it: who, and how did that end?"""
+        """Somebody has tried it: who, and how did that end? What had failed before this session is tried again."""
+        attempt = self.ledger.book.keys.failed_attempt(self.frontier.steps[step])
+        if files.highest <= attempt and files.last_retry < attempt:
+            try_again(self.place.run.disk, slot, attempt)
+            self.frontier.note(step, Status.SCHEDULED)
+            return
         finding = self._outlook.find(step, slot, files)
         if finding.state is State.DONE:
             self._settle(step, Status.FINISHED)
@@ -271,8 +278,6 @@ class Conductor:
             item = book.item(step)
             if item is not None and self.frontier.status[step] not in ENDED:
                 self._open[step] = item
-                if attempt := book.keys.failed_attempt(book.steps[step]):
-                    try_again(self.place.run.disk, self.place.slot(item), attempt)
 
     def _is_placed(self, step: int) -> bool:
         """Does the frontier have the step as it is? A step that gets its key only now has not changed for it."""

@@ -13,13 +13,13 @@ from tests.proof.simulated.players import INSTANCES, identity_of
 
 def instance_of(
     process: Process, processes: Mapping[int, Process], kernel: Kernel, rules: Rules, *, in_place: bool = False,
-    **options: Any,
+    instances: str = INSTANCES, **options: Any,
 ) -> Instance:  # fmt: skip
     """An instance that has not joined yet; `processes` are all there are, by their numbers."""
     own = Record(f"{process.number:032x}", "test", process.number,
                  identity_of(process.number, process.machine.name), 0.0, Beat())  # fmt: skip
     me = Instance(
-        SimulatedDisk(kernel.ask, process.number), KernelClock(kernel, process.machine), INSTANCES, own, rules,
+        SimulatedDisk(kernel.ask, process.number), KernelClock(kernel, process.machine), instances, own, rules,
         is_gone=lambda other: is_gone(other, process, processes),
         is_here=lambda other: other.machine == process.machine.name and processes[other.pid].alive,
         writes_in_place=lambda directory: in_place, **options,

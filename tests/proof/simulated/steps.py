@@ -225,7 +225,7 @@ class Simulation:
         self.kernel.start(process, main, max(at, self.kernel.now))
 
     def _live(self, process: Process) -> None:
-        me = instance_of(process, self.processes, self.kernel, RULES)
+        me = instance_of(process, self.processes, self.kernel, RULES, instances=INSTANCES)
         me.join()
         self.kernel.start(process, lambda heart: self._beat(process, me), self.kernel.now)
         run = SimulatedRun(me.disk, process.number, lambda other: is_gone(other, process, self.processes))  # type: ignore[arg-type]
