@@ -179,6 +179,11 @@ class Conductor:
     def _has_devices(self, step: Step) -> bool:
         return self._dealer is not None or not step.needs_gpu
 
+    def failed_before(self, step: Step) -> list[int]:
+        """What it waits for and has failed, which was tolerated."""
+        with self.changed:
+            return [other for other in step.prerequisites if self.frontier.status.get(other) is Status.FAILED]
+
     # -- what others do
 
     @property

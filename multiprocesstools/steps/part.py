@@ -70,6 +70,10 @@ class Part:
         self._conductor.read()
         return len(self._ledger.book)
 
+    def failed_before(self, step: Step) -> list[int]:
+        """What it waits for and has failed, which was tolerated."""
+        return self._conductor.failed_before(step)
+
     def outcome(self, step: int) -> Outcome | None:
         """What has become of a step; None: it has not begun. UnknownStep."""
         if step not in self._ledger.book.steps:

@@ -259,7 +259,7 @@ class Protocol:
 
     def _carry_out(self, part: Part, step: Step, item: Item, share: Share | None) -> dict[str, Any]:
         function = part.trust.function(step)
-        started = time.time()
+        started, without = time.time(), part.failed_before(step)
         self._inside.part = part
         try:
             result, files = perform(part.place.run, step, share.call(function) if share is not None else function)
@@ -268,6 +268,7 @@ class Protocol:
         return {
             "step": step.id, "title": step.title, "result": result, "files": files, "attempt": item.attempt,
             "host": part.trust.identity.host, "pid": os.getpid(), "started": started, "ended": time.time(),
+            **({"without": without} if without else {}),
         }  # fmt: skip
 
     def _run_job(self, program: str, arguments: list[str], gpus: Sequence[int | str] = ()) -> None:

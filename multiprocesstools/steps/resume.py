@@ -23,7 +23,7 @@ def session_entry(
     is_whole: Question, failed_attempt: Callable[[str], int], knows: Knows,
 ) -> Entry:  # fmt: skip
     """The entry that begins a session in which these are the steps of the script. `failed_attempt`: the last attempt
-    of an item that has failed, else 0."""
+    of an item that has failed, also if it was marked to be tried again since, else 0."""
     entry = {
         "kind": "session", "protocol": protocol, "by": by, "restart": restart, "steps": encode_steps(script),
         "forced": [],

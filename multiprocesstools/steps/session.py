@@ -101,8 +101,11 @@ def _begin(
     listing = place.listing()
 
     def failed_attempt(item: str) -> int:
-        outcome = place.outcome(item, listing) if listing.files(item).ended and not listing.is_done(item) else None
-        return outcome.attempt if outcome is not None and outcome.status is Status.FAILED else 0
+        files = listing.files(item)
+        if files.done:
+            return 0
+        outcome = place.outcome(item, listing) if files.ended else None
+        return outcome.attempt if outcome is not None and outcome.status is Status.FAILED else files.last_retry
 
     entry = session_entry(
         ledger.book, protocol, script, by=me, restart=restart, is_done=listing.is_done, is_whole=place.is_whole,

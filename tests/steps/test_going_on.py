@@ -10,6 +10,7 @@ from multiprocesstools.run import Run
 from multiprocesstools.steps import Status
 from multiprocesstools.steps.place import Place
 from multiprocesstools.steps.resume import session_entry
+from tests.processes import command
 from tests.steps.test_protocol import Steps
 
 
@@ -106,6 +107,35 @@ def test_a_step_of_a_check_that_failed_is_tried_again_and_what_tolerated_it_foll
     assert report.counts == {Status.FINISHED: 3, Status.FAILED: 1}
     assert run(tmp_path, Streaming, broken=False) == [1, "close"]
     assert run(tmp_path, Streaming, broken=False) == []
+
+
+@pytest.mark.parametrize("when", ["between", "while it runs"])
+def test_what_went_on_without_a_step_follows_also_if_that_was_retried_by_the_command(tmp_path: Path, when: str) -> None:
+    class Tolerant(Steps):
+        def insert_all_steps(self) -> None:
+            self.insert_function_step("mend", prerequisites=[], tolerate_failure=True)
+            self.insert_function_step("note", "after")
+            self.insert_function_step("last")
+            self.insert_function_step("note", "close", wait=True)
+
+        def mend(self) -> None:
+            self.note("mend")
+            if self.broken:
+                raise ValueError("not yet")
+
+        def last(self) -> None:
+            if when == "while it runs" and self.broken:
+                self.broken = False
+                assert command("retry", tmp_path, "1").returncode == 0
+
+        broken = True
+
+    assert Tolerant(tmp_path).run().ok
+    if when == "between":
+        assert command("retry", tmp_path, "1").returncode == 0
+    mended = [] if when == "while it runs" else ["mend"]
+    assert run(tmp_path, Tolerant, broken=False) == [*mended, "after", "close"]
+    assert run(tmp_path, Tolerant, broken=False) == []
 
 
 def test_what_a_step_had_inserted_and_nobody_else_knows_is_inserted_anew_by_it(tmp_path: Path) -> None:
