@@ -15,15 +15,14 @@ from dataclasses import replace
 from functools import partial, wraps
 from typing import Any
 
-from multiprocesstools.claims.identity import current
 from multiprocesstools.errors import BadArgument, MisuseError
 from multiprocesstools.helper import MultiProcessHelper
 from multiprocesstools.items import Item
 from multiprocesstools.run import Run, check_instance_name
 from multiprocesstools.steps.conductor import Wishes
-from multiprocesstools.steps.devices import Dealer, Share
+from multiprocesstools.steps.devices import Share
 from multiprocesstools.steps.functions import Functions, encode_arguments
-from multiprocesstools.steps.gpus import GpuDealer, check_gpus, find_gpus
+from multiprocesstools.steps.gpus import check_gpus, dealer_of
 from multiprocesstools.steps.inserting import Handle, Request, Script, check_prerequisites
 from multiprocesstools.steps.overview import Overview, overview
 from multiprocesstools.steps.params import HELPER_OPTIONS, Form, check_number
@@ -209,7 +208,7 @@ class Protocol:
                 again = restart and is_first
                 enter_session(place, ledger, self.protocol_name, script, me=me, knows=trust.knows, restart=again)
                 begun()
-                dealer = self._dealer(helper, threads)
+                dealer = dealer_of(self.gpus, threads * self._processes, helper.limit)
                 return self._play(
                     Part(crew, place, ledger, wishes, trust=trust, carry_out=self._carry_out, dealer=dealer)
                 )
@@ -276,12 +275,14 @@ class Protocol:
 
         run_job(program, arguments, gpus=gpus)
 
-    def _dealer(self, helper: MultiProcessHelper, threads: int) -> Dealer | None:
-        """Who deals GPUs to steps here; None: there are none."""
-        if not (devices := find_gpus(self.gpus, os.environ)):
-            return None
-        processes = 1 if self.steps_execution_mode == STEPS_SERIAL else self.mpi
-        return GpuDealer(devices, threads * processes, current().host, helper.limit)
+    @property
+    def _processes(self) -> int:
+        """So many processes of this protocol there are on this machine, as far as that is known."""
+        from multiprocesstools.steps.ranks import has_ranks, ranks_here
+
+        if has_ranks():
+            return ranks_here()
+        return 1 if self.steps_execution_mode == STEPS_SERIAL else self.mpi
 
     def _set_params(self, form: Form, given: dict[str, Any]) -> None:
         for name, value in given.items():

@@ -12,12 +12,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "PALS_NRANKS", "SLURM_STEP_NUM_TASKS")
+_LOCAL_SIZES = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_LOCAL_SIZE", "PALS_LOCAL_SIZE")
 _END_SECONDS = 10.0
 
 
 def has_ranks() -> bool:
     """Was this process started by mpirun or srun, as one of several?"""
-    return any(os.environ.get(name, "1").isdigit() and int(os.environ.get(name, "1")) > 1 for name in _SIZES)
+    return _largest(_SIZES) > 1
+
+
+def ranks_here() -> int:
+    """So many of them mpirun has started on this machine; 1 where it does not say."""
+    return _largest(_LOCAL_SIZES)
+
+
+def _largest(names: tuple[str, ...]) -> int:
+    values = [os.environ.get(name, "") for name in names]
+    return max([1, *(int(value) for value in values if value.isdecimal() and len(value) < 10)])
 
 
 class Ranks:

@@ -158,6 +158,7 @@ def test_what_a_step_had_inserted_and_nobody_else_knows_is_inserted_anew_by_it(t
     first.step("insert")
     with pytest.raises(KeyboardInterrupt):
         first.run()
+    assert "inner(2) can start, by who inserted it" in first.overview().problems[0]
     later = Inner(tmp_path)
     later.trouble = lambda: None  # type: ignore[method-assign]
     later.step("insert")

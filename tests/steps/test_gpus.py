@@ -104,6 +104,15 @@ def test_a_step_sees_its_gpus_as_an_argument_and_in_the_environment(
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
 
 
+def test_gpus_are_split_among_the_ranks_that_mpirun_has_started_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "4")
+    monkeypatch.setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "2")
+    report = Computing(tmp_path, gpus=[4, 6, 7], **QUICK).run().check()
+    assert {json.dumps(report.outcomes[step].result[0]["gpus"]) for step in (1, 2, 3)} <= {"[4, 6]", "[7]"}
+
+
 def test_a_program_sees_the_gpus_of_its_step_alone(tmp_path: Path) -> None:
     out = tmp_path / "seen"
     protocol = Protocol(tmp_path / "run", gpus=[2], **QUICK)
