@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from multiprocesstools.journal import read_journal
 from multiprocesstools.run import Run
 from multiprocesstools.steps import Status
 from multiprocesstools.steps.place import Place
@@ -109,6 +110,23 @@ def test_a_step_of_a_check_that_failed_is_tried_again_and_what_tolerated_it_foll
     assert run(tmp_path, Streaming, broken=False) == []
 
 
+@pytest.mark.parametrize("by", ["start", "command"])
+def test_what_a_check_inserts_after_a_step_that_failed_follows_it(tmp_path: Path, by: str) -> None:
+    class Chains(Streaming):
+        def steps_check(self) -> bool:
+            for number in range(3):
+                first = self.insert_function_step("register", number, prerequisites=[], tolerate_failure=True)
+                self.insert_function_step("note", f"after {number}", prerequisites=[first])
+            return False
+
+    assert Chains(tmp_path, check_seconds=0.05).run().ok
+    if by == "command":
+        step = next(s.id for s in Chains(tmp_path).overview().plan if s.arguments == "[1]")
+        assert command("retry", tmp_path, str(step)).returncode == 0
+    assert run(tmp_path, Chains, broken=False) == [1, "after 1", "close"]
+    assert run(tmp_path, Chains, broken=False) == []
+
+
 @pytest.mark.parametrize("when", ["between", "while it runs"])
 def test_what_went_on_without_a_step_follows_also_if_that_was_retried_by_the_command(tmp_path: Path, when: str) -> None:
     class Tolerant(Steps):
@@ -201,3 +219,6 @@ def test_who_is_overtaken_by_a_new_session_takes_part_in_that_one(tmp_path: Path
     assert report.ok, report.problems
     assert protocol.overtaken == 2, "what it inserted was refused, so the step was given back, and did not fail"
     assert sorted(protocol.ran) == ["after", "inserted"]
+    events = [event["event"] for path in tmp_path.rglob("*.jsonl") for event in read_journal(path)]
+    assert "failed" not in events
+    assert "dropped" in events
