@@ -1,7 +1,9 @@
 """Several processes run one protocol: each step once, in an order that its prerequisites allow, whoever dies."""
 
 import json
+import os
 import shutil
+import signal
 import statistics
 import time
 from pathlib import Path
@@ -104,6 +106,35 @@ say(*report.problems)
         assert "step 1 kill() failed" in child.hear()
         child.succeed()
     assert begun(run) == ["kill"] * 3
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+def test_a_program_ends_with_the_process_that_runs_its_step(tmp_path: Path, threads: int, number: int) -> None:
+    """Else it would run twice at once, when somebody takes the step over."""
+    pids = tmp_path / "pid"
+    script = STEPS + (
+        """
+protocol = Protocol(RUN, threads=int(ARGUMENTS[0]), **QUICK)
+protocol.insert_run_job_step("sh", ["-c", 'echo $$ > "$0.new"; mv "$0.new" "$0"; exec sleep 600', ARGUMENTS[1]])
+protocol.run()
+"""
+    )
+    with Child(tmp_path / "run", script, threads, pids) as child:
+        wait_until(pids.exists, "the program runs")
+        program = int(pids.read_text())
+        os.kill(program, 0)
+        child.send(number)
+        assert child.finish() == -number
+        wait_until(lambda: has_ended(program), "the program has ended")
+
+
+def has_ended(pid: int) -> bool:
+    """Also if nobody has waited for it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
 
 
 def test_a_killed_process_among_those_of_mpi_is_noticed(tmp_path: Path) -> None:
