@@ -192,6 +192,23 @@ def test_an_outcome_says_what_came_of_it_where_and_when(tmp_path: Path) -> None:
     assert Status("finished") in report.counts
 
 
+def test_a_step_asks_for_the_outcome_of_another_one(tmp_path: Path) -> None:
+    class Asking(Steps):
+        def ask(self, of: int) -> Any:
+            outcome = self.outcome(of)
+            return None if outcome is None else outcome.result
+
+    protocol = Asking(tmp_path)
+    first = protocol.step(double, 21)
+    protocol.step("ask", int(first))
+    protocol.step("ask", 4)
+    protocol.step("note", "held", wait=True)
+    protocol.step("ask", 99, after=[])
+    report = protocol.run()
+    assert [report.outcomes[step].result for step in (2, 3)] == [42, None]
+    assert report.outcomes[5].error.startswith("UnknownStep")
+
+
 def test_returned_files_are_kept_and_a_missing_one_fails_the_step(tmp_path: Path) -> None:
     there = tmp_path / "there.txt"
     there.write_text("x")
