@@ -85,12 +85,15 @@ FLOORS = [
     ["steps.step", "steps.devices", "steps.params", "steps.ranks", "steps.functions", "steps.program", "steps.gpus"],
     ["steps.plan", "steps.keys", "steps.frontier", "steps.work"],
     ["steps.book"],
+    ["steps.resume"],
     ["steps.ledger"],
     ["steps.place"],
     ["steps.overview", "steps.session", "steps.outlook", "steps.trust"],
+    ["steps.performer"],
     ["steps.conductor"],
     ["steps.scribe"],
     ["steps.runner", "steps.inserting"],
+    ["steps.part"],
     ["steps.protocol"],
     ["compat.scipion", "report.graph"],
     ["tasks.grid", "tasks.partitions", "tasks.wire", "tasks.leases", "tasks.token"],
@@ -171,10 +174,7 @@ HEAVY = [
     *["click", "rich", "psygnal", "cloudpickle", "numpy", "pandas"],
     *["multiprocessing", "asyncio", "http", "email.message", "unittest"],
 ]
-HOUSES = (
-    *["__init__", "batch", "calls", "claims", "compat", "crew", "display", "doctor", "items", "locks", "loop", "plans"],
-    *["report", "run", "steps", "tasks", "upkeep", "workers"],
-)
+HOUSES = ("__init__", "batch", "claims", "compat", "report", "steps", "tasks", "workers")
 
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
