@@ -8,9 +8,10 @@ class Register(Protocol):
         ...
 
 The rooms, from the ground up: `step` (a step and its outcome), `plan` (what is ready and what can never be), `keys`
-(what a step is known by), `book` (the record of what was inserted, as all instances read it), `ledger` (that record on
-the disk), `functions` (what a step calls), `session` (beginning, joining, resuming), `frontier`, `conductor` and
-`runner` (running), `protocol` (the door), `overview` (what has become of the steps).
+(what a step is known by), `book` (the record of what was inserted, as all instances read it), `resume` (what goes on
+from one session to the next), `ledger` (that record on the disk), `functions` (what a step calls), `session` (beginning
+and joining), `frontier`, `performer`, `conductor` and `runner` (running), `scribe` and `inserting` (writing while it
+runs), `part` (all of that for one instance), `protocol` (the door), `overview` (what has become of the steps).
 """
 
 TYPE_CHECKING = False

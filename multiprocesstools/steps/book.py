@@ -1,21 +1,21 @@
 """The record of a protocol: what was inserted, released and begun anew, as a sequence of numbered entries. Pure.
 
-    session   a start: the steps of the script, what of the session before goes on, and what runs again
+    session   a start: the steps of the script, what of the sessions before goes on, and what runs again
     steps     steps inserted while others run
-    release   steps that were held, with what they wait for
+    release   steps that were held, with what they wait for, and what of the sessions before goes on with them
     closed    nothing more will be inserted by `steps_check`
 
 Guarantee: whoever has read the same entries knows the same steps by the same ids. Entry n + 1 is created exclusively by
 somebody who has read n (`ledger`), so there is one order of them for all.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from copy import deepcopy
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
 from multiprocesstools.errors import UnknownStep
-from multiprocesstools.steps.keys import Keys
+from multiprocesstools.steps.keys import Keys, Past
 from multiprocesstools.steps.plan import Plan
 from multiprocesstools.steps.step import SCRIPT, Step
 
@@ -33,7 +33,7 @@ class Start:
 
 
 class Book:
-    """All entries that were read."""
+    """All entries that were read. `past`: the steps of earlier sessions that a new one goes on from, by their keys."""
 
     def __init__(self) -> None:
         self.read = 0
@@ -42,7 +42,8 @@ class Book:
         self.steps: dict[int, Step] = {}
         self.keys = Keys()
         self.closed = False
-        self.gone: dict[str, int] = {}
+        self.past: dict[str, Past] = {}
+        self._history: dict[str, int] = {}
         self._pending: list[int] = []
         self._kinds: dict[tuple[str, str, str], list[int]] = {}
 
@@ -52,6 +53,13 @@ class Book:
     @property
     def has_begun(self) -> bool:
         return self.start.number > 0
+
+    def copy(self) -> "Book":
+        """One that can be turned without changing this one."""
+        other = copy(self)
+        other.steps, other.keys, other._pending = dict(self.steps), self.keys.copy(), list(self._pending)
+        other._kinds = {kind: list(steps) for kind, steps in self._kinds.items()}
+        return other
 
     def turn(self, entry: Entry) -> list[int]:
         """Read the next entry; the steps that are new or have changed. ValueError, KeyError, TypeError for what is no
@@ -81,12 +89,15 @@ class Book:
     # -- the kinds of entries
 
     def _session(self, entry: Entry) -> list[int]:
-        known = self.keys.known()
-        self.gone = {key: max(known.get(key, 0), self.gone.get(key, 0)) for key in {*known, *self.gone}}
+        steps = list(self._steps_as_past())
+        self._history = self._history | {past.key: self._highest(past) for past in steps if past.generation}
+        self.past = {past.key: past for past in [*self._not_come_to(), *steps]}
         self.protocol = str(entry["protocol"])
         restart = bool(entry["restart"])
         self.start = Start(self.start.number + 1, str(entry["by"]), restart)
-        self.keys = Keys(known, self.gone, frozenset(map(int, entry["forced"])), restart)
+        retried = {str(key): int(attempt) for key, attempt in entry.get("retried", {}).items()}
+        forced = frozenset(map(int, entry["forced"]))
+        self.keys = Keys(self.past, self._history, retried, forced, restart)
         self.steps, self.closed, self._pending, self._kinds = {}, False, [], {}
         return self._add(decode_steps(entry["steps"]))
 
@@ -99,7 +110,8 @@ class Book:
             step = self.steps[int(text)]
             if step.held:
                 self.steps[step.id] = replace(step, held=False, prerequisites=tuple(map(int, prerequisites)))
-        return [int(text) for text in entry["steps"]] + self._name()
+        changed = [int(text) for text in entry["steps"]] + self._name()
+        return changed + self._add(decode_steps(entry.get("inserted", ())))
 
     def _close(self, entry: Entry) -> list[int]:
         self.closed = True
@@ -114,7 +126,7 @@ class Book:
         if missing:
             raise UnknownStep(missing[0][0].title, missing[0][1], len(self.steps))
         for step in steps:
-            self._kinds.setdefault((step.origin, step.function, step.arguments), []).append(step.id)
+            self._kinds.setdefault(_kind(step), []).append(step.id)
         self._pending += [step.id for step in steps]
         self._name()
         return [step.id for step in steps]
@@ -129,6 +141,36 @@ class Book:
                 self._pending = left
                 return named
             self._pending = left
+
+    # -- what a session leaves to the next one
+
+    def _steps_as_past(self) -> Iterator[Past]:
+        keys, number = self.keys, self.start.number
+
+        def known(step: int) -> tuple[str, int]:
+            return (keys.key[step], keys.generation[step]) if step in keys.key else (f"{number}#{step}", 0)
+
+        for step in self.steps.values():
+            yield Past(step, *known(step.id), tuple(sorted(map(known, step.prerequisites))))
+
+    def _highest(self, past: Past) -> int:
+        return max(past.generation, self._history.get(past.key, 0))
+
+    def _not_come_to(self) -> Iterator[Past]:
+        """The steps of earlier sessions that the latest one would have named, had it not ended before: those like its
+        held ones and what waits for these, and what was inserted by them or after them."""
+        kinds = {_kind(self.steps[step]) for step in self._pending}
+        named, left = set(self.keys.key.values()), set[str]()
+        for past in self.past.values() if kinds else ():
+            fits = _kind(past.step) in kinds
+            follows = past.step.origin in left or any(key in left for key, _ in past.waits)
+            if past.generation and past.key not in named and (fits or follows):
+                left.add(past.key)
+                yield replace(past, replaced=past.replaced or fits)
+
+
+def _kind(step: Step) -> tuple[str, str, str]:
+    return step.origin, step.function, step.arguments
 
 
 def encode_steps(steps: Iterable[Step]) -> list[dict[str, Any]]:
@@ -149,100 +191,3 @@ def _decode(line: dict[str, Any]) -> Step:
     if not isinstance(step.id, int) or not all(isinstance(text, str) for text in texts):
         raise ValueError("a value in it has another type")
     return step
-
-
-def session_entry(
-    book: Book, protocol: str, script: Sequence[Step], *, by: str, restart: bool, is_done: Callable[[str], bool],
-    is_whole: Callable[[str], bool],
-) -> Entry:  # fmt: skip
-    """The entry that begins a session in which these are the steps of the script.
-
-    What the session before has inserted later goes on where it can: of a step that has finished and is unchanged, all
-    that it inserted; of `steps_check`, what has finished. Steps that have finished and whose files are not `is_whole`
-    any more run again, and what waits for steps that run again.
-    """
-    entry = {
-        "kind": "session", "protocol": protocol, "by": by, "restart": restart, "steps": encode_steps(script),
-        "forced": [],
-    }  # fmt: skip
-    if restart or not book.has_begun:
-        return entry
-    later = _carried(book, imagined(book, entry), is_done)
-    entry["steps"] = encode_steps([*script, *later])
-    return entry | {"forced": _forced(imagined(book, entry), is_done, is_whole)}
-
-
-def imagined(book: Book, entry: Entry) -> Book:
-    """The book with one more entry."""
-    copy = Book()
-    copy.keys, copy.gone, copy.start = book.keys, dict(book.gone), book.start
-    copy.turn(entry)
-    return copy
-
-
-def _carried(book: Book, new: Book, is_done: Callable[[str], bool]) -> list[Step]:
-    """The steps that were inserted later in the session before and go on, with their new ids."""
-    mapped = {key: step for step, key in new.keys.key.items()}
-    finished = {key for key, step in mapped.items() if is_done(new.item(step) or "")}
-    ids = {old: mapped[key] for old, key in book.keys.key.items() if key in mapped and book.steps[old].origin == SCRIPT}
-    carried: list[Step] = []
-    for step in book.steps.values():
-        if step.origin == SCRIPT or not all(other in ids for other in step.prerequisites):
-            continue
-        done = is_done(book.item(step.id) or "")
-        if step.origin in finished or (done and step.id in book.keys.key):
-            ids[step.id] = len(new) + len(carried) + 1
-            carried.append(replace(step, id=ids[step.id], prerequisites=tuple(ids[p] for p in step.prerequisites)))
-            if done:
-                finished.add(book.keys.key[step.id])
-    return carried
-
-
-def _forced(new: Book, is_done: Callable[[str], bool], is_whole: Callable[[str], bool]) -> list[int]:
-    """The finished steps that run again: their files are gone, or what they wait for has not finished."""
-    forced: list[int] = []
-    done: set[int] = set()
-    for step in new.plan().in_order():
-        item = new.item(step)
-        if item is None or not is_done(item):
-            continue
-        if is_whole(item) and done.issuperset(new.steps[step].prerequisites):
-            done.add(step)
-        else:
-            forced.append(step)
-    return forced
-
-
-def release_entry(
-    book: Book, steps: Iterable[int], *, is_done: Callable[[str], bool], is_whole: Callable[[str], bool]
-) -> Entry:
-    """The entry that releases held steps, which run again if they have finished and their files are gone."""
-    entry = _release(book, steps)
-    copy = deepcopy(book)
-    items = [(step, copy.item(step)) for step in copy.turn(entry)]
-    return entry | {"forced": [step for step, item in items if item and is_done(item) and not is_whole(item)]}
-
-
-def _release(book: Book, steps: Iterable[int]) -> Entry:
-    """One without prerequisites of its own waits for all steps that exist, but for those that wait for it, and for
-    those that are still held."""
-    plan, chosen = book.plan(), sorted(steps)
-    dependents = plan.dependents()
-    released: dict[str, list[int]] = {}
-    still = {step.id for step in book.held()}
-    for step in chosen:
-        still.discard(step)
-        if book.steps[step].everything:
-            out = {step, *still}
-            stack = list(out)
-            while stack:
-                new = [other for other in dependents[stack.pop()] if other not in out]
-                out.update(new)
-                stack += new
-            prerequisites = [other for other in book.steps if other not in out]
-            for prerequisite in prerequisites:
-                dependents[prerequisite].append(step)
-        else:
-            prerequisites = list(book.steps[step].prerequisites)
-        released[str(step)] = prerequisites
-    return {"kind": "release", "steps": released}

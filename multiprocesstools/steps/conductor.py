@@ -14,24 +14,22 @@ the claims (`claims`) and of the record (`ledger`).
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
+from multiprocesstools.claims.again import try_again
 from multiprocesstools.claims.claim import Refusal
-from multiprocesstools.claims.hands import How
 from multiprocesstools.claims.slots import Files, Listing, Slot
 from multiprocesstools.claims.survey import State
 from multiprocesstools.crew.crew import Crew
 from multiprocesstools.errors import SessionReplaced
 from multiprocesstools.items.fate import Fate
-from multiprocesstools.items.item import Item
-from multiprocesstools.items.terms import Terms
 from multiprocesstools.steps.devices import Dealer, Share
 from multiprocesstools.steps.frontier import Frontier
 from multiprocesstools.steps.ledger import Ledger
 from multiprocesstools.steps.outlook import Outlook
+from multiprocesstools.steps.performer import Performer
 from multiprocesstools.steps.place import Place
 from multiprocesstools.steps.step import ENDED, Status, Step
 
@@ -42,33 +40,26 @@ _MOST_SKIPPED = 64
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """How steps are run here. `retry_failures`: a step that raised is tried again, up to max_attempts times."""
+    """How steps are run here. `retry_failures`: a step that raised is tried again, up to max_attempts times;
+    `stop_after`: so many failures in a row without a success end the run."""
 
     threads: int = 1
     stop_on_failure: bool = False
     interactive: bool = False
     retry_failures: bool = False
-
-
-class Current(threading.local):
-    """The step that the calling thread is carrying out."""
-
-    step: Step | None = None
-    item: Item | None = None
-    inserted: Any = None
-    looked: float = float("-inf")
+    stop_after: int | None = None
 
 
 class Conductor:
-    """`carry_out(step, share)` does the work of a step; `can_run` says whether this instance has its function."""
+    """`performer` carries the steps out; `can_run` says whether this instance has the function of one."""
 
     def __init__(
         self, crew: Crew, place: Place, ledger: Ledger, wishes: Wishes, *, can_run: Callable[[Step], bool],
-        carry_out: Callable[[Step, Item, Share | None], Any], dealer: Dealer | None = None,
+        performer: Performer, dealer: Dealer | None = None,
     ) -> None:  # fmt: skip
         self._crew, self.place, self.ledger, self.wishes = crew, place, ledger, wishes
-        self._can_run, self._carry_out, self._dealer = can_run, carry_out, dealer
-        self.frontier, self.current = Frontier(), Current()
+        self._can_run, self.performer, self._dealer = can_run, performer, dealer
+        self.frontier = Frontier()
         self.changed = threading.Condition(threading.RLock())
         self.error: BaseException | None = None
         self.stopping = False
@@ -79,7 +70,6 @@ class Conductor:
         self._here: set[int] = set()
         self._collisions = 0
         self._next_look, self._pause = 0.0, _FIRST_LOOK_SECONDS
-        self._terms = Terms(crew, on_error="continue", results=True, fatal=not wishes.retry_failures)
         self.take_in(list(ledger.book.steps))
 
     # -- one step
@@ -94,9 +84,10 @@ class Conductor:
             self.frontier.note(step.id, Status.RUNNING)
             self._here.add(step.id)
             files = self._tried.pop(step.id, None)
-        fate: Fate | None = None
+            slot = self.place.slot(self._open[step.id])
+        fate: Fate | Refusal | None = None
         try:
-            fate = self._attempt(step, files, share)
+            fate = self.performer.perform(step, slot, files, share)
         finally:
             if share is not None:
                 share.give_back()
@@ -104,6 +95,7 @@ class Conductor:
                 self._here.discard(step.id)
                 self._conclude(step, fate)
                 self.changed.notify_all()
+                self.performer.count(step, fate)
         return True
 
     def _choose(self, thread: int) -> tuple[Step, Share | None] | None:
@@ -122,34 +114,11 @@ class Conductor:
                     return step, share
         return None
 
-    def _attempt(self, step: Step, files: Files | None, share: Share | None) -> Fate | None:
-        """Claim the step and carry it out. None: somebody else has it."""
-        slot = self.place.slot(self._open[step.id])
-        with self._crew.guard.critical:
-            taken = self._crew.take(slot, files, look=files is not None, how=How.DRAFT)
-            if isinstance(taken, Refusal):
-                return self._note_refusal(step, taken)
-            self._collisions = 0
-            item = Item(self._terms, taken, step)
-        current, before = self.current, (self.current.step, self.current.item, self.current.inserted)
-        current.step, current.item, current.inserted, current.looked = step, item, {}, float("-inf")
-        try:
-            with item:
-                item.result = self._carry_out(step, item, share)
-        finally:
-            current.step, current.item, current.inserted = before
-            item.give_back()
-        return item.fate
-
-    def _note_refusal(self, step: Step, refusal: Refusal) -> Fate | None:
-        if refusal.state is State.DONE:
-            return Fate.DONE
-        with self.changed:
-            self._outlook.note_refusal(step.id, refusal)
-            self._collisions += 1
-        return None
-
-    def _conclude(self, step: Step, fate: Fate | None) -> None:
+    def _conclude(self, step: Step, fate: Fate | Refusal | None) -> None:
+        if isinstance(fate, Refusal):
+            self._note_refusal(step, fate)
+            return
+        self._collisions = 0
         if fate in (Fate.DONE, Fate.LOST):
             self._settle(step.id, Status.FINISHED)
         elif fate is Fate.FAILED and self._is_for_good(step.id):
@@ -157,6 +126,15 @@ class Conductor:
         elif fate is not None:  # given back, or to be tried again: the next look says by whom
             self.frontier.note(step.id, Status.RUNNING)
             self.look_soon()
+
+    def _note_refusal(self, step: Step, refusal: Refusal) -> None:
+        if refusal.state is State.DONE:
+            self._settle(step.id, Status.FINISHED)
+            return
+        if refusal.state is State.FAILED:
+            self.look_soon()
+        self._outlook.note_refusal(step.id, refusal)
+        self._collisions += 1
 
     def _is_for_good(self, step: int) -> bool:
         """A result that could not be published, on a full disk, is tried again; what the step itself raised is not."""
@@ -172,31 +150,39 @@ class Conductor:
         if status is Status.FAILED and self.wishes.stop_on_failure and not self.frontier.steps[step].tolerate_failure:
             self.stopping = True
 
+    def wait_for_work(self) -> None:
+        """Until something has changed, or for a moment: a device that others have comes back without a word."""
+        with self.changed:
+            if self._crew.paused or all(step.needs_gpu for step in self._mine()):
+                self.changed.wait(TICK_SECONDS if self.has_work() else 10 * TICK_SECONDS)
+
     def has_work(self) -> bool:
         """Is there a ready step that this instance could begin, had it a thread and a device for it?"""
-        if self.stopping or self.is_stopped:
-            return False
-        return any(self._is_for_me(self.frontier.steps[number]) for number in self.frontier.ready)
+        return any(True for _ in self._mine())
+
+    def _mine(self) -> Iterator[Step]:
+        if not (self.stopping or self.is_stopped):
+            yield from (step for number in self.frontier.ready if self._is_for_me(step := self.frontier.steps[number]))
 
     def is_left_over(self) -> bool:
         """Is what is ready only for persons, or for instances that have other functions?"""
         return bool(self.frontier.ready) and not self.has_work()
 
-    def is_for_others(self) -> bool:
-        """Is something ready whose function, or whose device, this instance does not have?"""
+    def for_others(self) -> list[Step]:
+        """What is ready whose function, or whose device, this instance does not have."""
         steps = (self.frontier.steps[number] for number in self.frontier.ready)
-        return any(not (self._can_run(step) and self._has_devices(step)) for step in steps)
-
-    def others_alive(self) -> bool:
-        """May another instance of this session be at work?"""
-        own = self._crew.member().instance.record.file_name
-        return any(name != own for name in self.ledger.parties() & set(self.place.run.possibly_alive()))
+        return [step for step in steps if not (self._can_run(step) and self._has_devices(step))]
 
     def _is_for_me(self, step: Step) -> bool:
         return (self.wishes.interactive or not step.interactive) and self._has_devices(step) and self._can_run(step)
 
     def _has_devices(self, step: Step) -> bool:
         return self._dealer is not None or not step.needs_gpu
+
+    def failed_before(self, step: Step) -> list[int]:
+        """What it waits for and has failed, which was tolerated."""
+        with self.changed:
+            return [other for other in step.prerequisites if self.frontier.status.get(other) is Status.FAILED]
 
     # -- what others do
 
@@ -227,8 +213,7 @@ class Conductor:
         """Read the record and list the items. SessionReplaced."""
         with self.changed:
             self._collisions = 0
-            self.take_in(self.ledger.catch_up())
-            self.check_session()
+            self.read()
             listing = self._crew.member().instance.listing(self.place.items)
             self._revive(listing)
             for step, item in list(self._open.items()):
@@ -249,14 +234,19 @@ class Conductor:
         again = {step: item for step, item in failed.items() if listing.files(item).last_retry}
         again = {step: item for step, item in again.items() if not self._is_set_aside(item, listing.files(item))}
         if again:
-            self._open |= again
             self.frontier.revive(again)
+            self.take_in(list(book.steps))
 
     def _is_set_aside(self, item: str, files: Files) -> bool:
         return files.last_retry < files.highest and self._crew.assess(self.place.slot(item)).state is State.FAILED
 
     def _learn(self, step: int, slot: Slot, files: Files) -> None:
-        """Somebody has tried it: who, and how did that end?"""
+        """Somebody has tried it: who, and how did that end? What had failed before this session is tried again."""
+        attempt = self.ledger.book.keys.failed_attempt(self.frontier.steps[step])
+        if files.highest <= attempt and files.last_retry < attempt:
+            try_again(self.place.run.disk, slot, attempt)
+            self.frontier.note(step, Status.SCHEDULED)
+            return
         finding = self._outlook.find(step, slot, files)
         if finding.state is State.DONE:
             self._settle(step, Status.FINISHED)
@@ -267,6 +257,13 @@ class Conductor:
             self.frontier.note(step, Status.SCHEDULED)
         else:
             self.frontier.note(step, Status.RUNNING)
+
+    def read(self) -> None:
+        """Learn what others have recorded. SessionReplaced."""
+        with self.changed:
+            changed = self.ledger.catch_up()
+            self.check_session()
+            self.take_in(changed)
 
     def check_session(self) -> None:
         """SessionReplaced if the steps were begun anew by others."""

@@ -139,10 +139,18 @@ def encode_arguments(name: str, function: Any, arguments: Sequence[Any], *, pick
         elif pickled:
             values.append({PICKLED: _pickle(name, number, function, value)})
         else:
-            advice = "str(path) is" if isinstance(value, os.PathLike) else "numbers, texts, lists and dicts are"
-            reason = f"{reason}; {advice} fine, or say Protocol(..., pickle_arguments=True)"
-            raise BadStep(name, f"its {_argument(function, number)} cannot be written down: {reason}")
+            raise BadStep(name, f"its {_argument(function, number)} cannot be written down: {_advice(value, reason)}")
     return json.dumps(values, separators=(",", ":"))
+
+
+def _advice(value: Any, reason: str) -> str:
+    if isinstance(value, int):  # a number by another name, such as the handle of a step
+        return (
+            "a step is no value; let the new one wait for it (after=[...]) and ask for its result when it runs "
+            f"(protocol.outcome({int(value)}).result), or give its number, int(step)"
+        )
+    fine = "str(path) is" if isinstance(value, os.PathLike) else "numbers, texts, lists and dicts are"
+    return f"{reason}; {fine} fine, or say Protocol(..., pickle_arguments=True)"
 
 
 def decode_arguments(text: str) -> list[Any]:

@@ -19,6 +19,7 @@ from functools import wraps
 from itertools import takewhile
 from typing import Any
 
+from multiprocesstools.claims.identity import current
 from multiprocesstools.errors import BadArgument, LockTimeout, StopRequested
 from multiprocesstools.locks.locks import Lock
 
@@ -205,6 +206,12 @@ class GpuDealer:
             self._not_before = float("-inf")
 
         return give_back
+
+
+def dealer_of(given: Any, threads: int, limit: Callable[[str, int], Lock]) -> GpuDealer | None:
+    """Who deals GPUs to so many threads of this machine, in whatever process; None: there are none. BadArgument."""
+    devices = find_gpus(given, os.environ)
+    return GpuDealer(devices, threads, current().host, limit) if devices else None
 
 
 def text_of(gpus: Iterable[Gpu]) -> str:

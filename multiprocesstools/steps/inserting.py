@@ -14,6 +14,7 @@ from typing import Any
 from multiprocesstools.errors import BadArgument, UnknownStep
 from multiprocesstools.steps.book import Book, Entry, encode_steps
 from multiprocesstools.steps.conductor import Conductor
+from multiprocesstools.steps.resume import what_released_wait_for
 from multiprocesstools.steps.scribe import Scribe
 from multiprocesstools.steps.step import CHECK, Step
 
@@ -42,11 +43,26 @@ class Request:
     needs_gpu: bool = False
     tolerate_failure: bool = False
 
+    @property
+    def everything(self) -> bool:
+        """Will it, when it is released, wait for all steps that exist?"""
+        return self.held and self.after is None
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What requests for equal steps have in common."""
+        return self.function, self.arguments, self.after, self.everything
+
+    def fits(self, step: Step) -> bool:
+        """Could a step of this function and these arguments have come of this request?"""
+        if self.everything or step.everything:
+            return self.everything and step.everything
+        return self.after is None or self.after == step.prerequisites
+
     def step(self, number: int, prerequisites: Iterable[int], origin: str) -> Step:
-        everything = self.held and self.after is None
         return Step(
-            number, self.name, self.arguments, () if everything else tuple(prerequisites), self.function, self.held,
-            everything, self.interactive, self.needs_gpu, self.tolerate_failure, origin,
+            number, self.name, self.arguments, () if self.everything else tuple(prerequisites), self.function,
+            self.held, self.everything, self.interactive, self.needs_gpu, self.tolerate_failure, origin,
         )  # fmt: skip
 
 
@@ -85,14 +101,13 @@ class Script:
         return number
 
     def release(self, number: int) -> None:
-        """It waits for all steps before it, then."""
+        """Without prerequisites of its own it waits for all steps that there are now, then."""
         if not 1 <= number <= len(self.steps):
             raise UnknownStep("release", number, len(self.steps))
         step = self.steps[number - 1]
         if step.held:
-            everything = tuple(s.id for s in self.steps[: number - 1] if not s.held)
-            waits = everything if step.everything else step.prerequisites
-            self.steps[number - 1] = replace(step, held=False, everything=False, prerequisites=waits)
+            waits = what_released_wait_for({other.id: other for other in self.steps}, [number])[number]
+            self.steps[number - 1] = replace(step, held=False, everything=False, prerequisites=tuple(waits))
 
 
 class Insertion:
@@ -100,44 +115,43 @@ class Insertion:
 
     def __init__(self, conductor: Conductor, scribe: Scribe) -> None:
         self._conductor, self._scribe = conductor, scribe
-        self._by_checks: Counter[tuple[str, ...]] = Counter()
+        self._by_checks: Counter[object] = Counter()
 
     def insert(self, request: Request) -> int:
-        """The id of the step, recorded now or before. UnknownStep; StepTakenOver."""
-        conductor, current = self._conductor, self._conductor.current
-        by_step = current.step is not None
-        if by_step:
+        """The id of the step, recorded now or before. UnknownStep; StepTakenOver, SessionReplaced."""
+        conductor, current = self._conductor, self._conductor.performer.current
+        if current.step is not None:
             self._scribe.check_not_taken_over()
         with conductor.changed:
-            origin = conductor.ledger.book.keys.key[current.step.id] if current.step is not None else CHECK
-            counted = current.inserted if by_step else self._by_checks
-            kind = (origin, request.function, request.arguments, repr(request.after))
-            number = counted.get(kind, 0) + 1
-            found = 0
+            conductor.check_session()
+            if current.step is None:
+                return self._insert(request, CHECK, self._by_checks)
+            if request.after is None and not request.held:
+                request = replace(request, after=(current.step.id,))
+            return self._insert(request, conductor.ledger.book.keys.key[current.step.id], current.inserted)
 
-            def make() -> Entry | None:
-                nonlocal found
-                book = conductor.ledger.book
-                found = _recorded(book, request, origin, number)
-                if found:
-                    return None
-                step = self._next(book, request, origin, current.step)
-                return {"kind": "steps", "steps": encode_steps([step])}
+    def _insert(self, request: Request, origin: str, counted: Counter[object]) -> int:
+        book, kind = self._conductor.ledger.book, (origin, request.kind)
+        number = counted[kind] + 1
+        found = 0
 
-            added = self._scribe.write(make)
-            counted[kind] = number
-            return found or added[0]
+        def make() -> Entry | None:
+            nonlocal found
+            found = _recorded(book, request, origin, number)
+            return None if found else {"kind": "steps", "steps": encode_steps([_next(book, request, origin)])}
 
-    @staticmethod
-    def _next(book: Book, request: Request, origin: str, by: Step | None) -> Step:
-        number = len(book) + 1
-        prerequisites = request.after
-        if prerequisites is None:
-            prerequisites = (by.id,) if by is not None else _latest(book)
-        for prerequisite in prerequisites:
-            if prerequisite not in book.steps:
-                raise UnknownStep(f"step {number} {request.name}", prerequisite, len(book))
-        return request.step(number, prerequisites, origin)
+        added = self._scribe.write(make)
+        counted[kind] = number
+        return found or added[0]
+
+
+def _next(book: Book, request: Request, origin: str) -> Step:
+    number = len(book) + 1
+    prerequisites = _latest(book) if request.after is None else request.after
+    for prerequisite in prerequisites:
+        if prerequisite not in book.steps:
+            raise UnknownStep(f"step {number} {request.name}", prerequisite, len(book))
+    return request.step(number, prerequisites, origin)
 
 
 def _latest(book: Book) -> tuple[int, ...]:
@@ -147,9 +161,5 @@ def _latest(book: Book) -> tuple[int, ...]:
 
 def _recorded(book: Book, request: Request, origin: str, number: int) -> int:
     """The id of the `number`-th step of that kind in the record; 0 if there are not so many."""
-    for step in book.alike(origin, request.function, request.arguments):
-        if request.after is None or step.everything or step.prerequisites == request.after:
-            number -= 1
-            if not number:
-                return step.id
-    return 0
+    alike = [step for step in book.alike(origin, request.function, request.arguments) if request.fits(step)]
+    return alike[number - 1].id if len(alike) >= number else 0

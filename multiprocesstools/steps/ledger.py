@@ -35,20 +35,20 @@ class Ledger:
         changed: list[int] = []
         names = {entry.name for entry in self._disk.list(self.directory)}
         while f"{self.book.read + 1}.json" in names:
-            data = self._disk.read(self._path(self.book.read + 1), _LIMIT_BYTES)
+            data = self._disk.read(self.path(self.book.read + 1), _LIMIT_BYTES)
             if data is None:
                 break  # listed, and not to be read yet: the next look will
             changed += self._turn(data)
         return changed
 
-    def append(self, entry: Entry) -> bool:
-        """Write the next entry. False: somebody was first, and `catch_up` says with what."""
+    def append(self, entry: Entry) -> list[int] | None:
+        """Write the next entry; the steps that are new or have changed. None: somebody was first, and `catch_up` says
+        with what."""
         data = (json.dumps({"format": FORMAT, **entry}, separators=(",", ":")) + "\n").encode()
         number = self.book.read + 1
-        if not create_whole(self._disk, self._path(number), data, self._private, durable=self._durable):
-            return False
-        self._turn(data)
-        return True
+        if not create_whole(self._disk, self.path(number), data, self._private, durable=self._durable):
+            return None
+        return self._turn(data)
 
     # -- who takes part
 
@@ -64,7 +64,8 @@ class Ledger:
         found = (_MARK.fullmatch(entry.name) for entry in self._disk.list(self.directory))
         return {match[2] for match in found if match and int(match[1]) == self.book.start.number}
 
-    def _path(self, number: int) -> str:
+    def path(self, number: int) -> str:
+        """Where entry `number` lies."""
         return f"{self.directory}/{number}.json"
 
     def _turn(self, data: bytes) -> list[int]:
@@ -75,5 +76,5 @@ class Ledger:
             return self.book.turn(entry)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UnknownStep) as error:
             raise NewerFormat(
-                self._path(self.book.read + 1), f"it is no entry of a record of steps ({error})"
+                self.path(self.book.read + 1), f"it is no entry of a record of steps ({error})"
             ) from error

@@ -9,7 +9,7 @@ from multiprocesstools.errors import StepFailed, UnknownStep
 from multiprocesstools.run.directory import Run
 from multiprocesstools.steps.place import Place
 from multiprocesstools.steps.plan import Plan
-from multiprocesstools.steps.step import Blocked, Outcome, Status, Step
+from multiprocesstools.steps.step import SCRIPT, Blocked, Outcome, Status, Step
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,14 @@ class Overview:
             Status.RUNNING: "is in work", Status.SCHEDULED: "can start", Status.NEW: "waits for others",
             Status.WAITING: "waits to be released", Status.INTERACTIVE: "waits for a person: run(interactive=True)",
         }  # fmt: skip
-        needs = ", where there is a GPU: gpus=[...]" if step.needs_gpu and status is Status.SCHEDULED else ""
+        needs = self._needs(step) if status is Status.SCHEDULED else ""
         return f"{step.title} {words[status]}{needs}" if status in words else ""
+
+    @staticmethod
+    def _needs(step: Step) -> str:
+        if "#" in step.function and step.origin != SCRIPT:
+            return ", by who inserted it, because its function is inside another; after that has died: by a new start"
+        return ", where there is a GPU: gpus=[...]" if step.needs_gpu else ""
 
 
 def overview(run: Run, *, results: bool = True) -> Overview | None:

@@ -5,6 +5,14 @@ from typing import Any
 
 from multiprocesstools.errors import BadArgument
 
+HELPER_OPTIONS = (
+    "beat_seconds", "patience_seconds", "max_attempts", "loggers", "durable", "heartbeat", "parameters", "stop_after"
+)  # fmt: skip
+"""What a protocol hands on to its helper."""
+_OF_EVERY_PROTOCOL = frozenset({
+    *HELPER_OPTIONS, "working_directory", "name", "protocol_name", "threads", "mpi", "gpus", "check_seconds",
+    "check_patience_seconds", "stop_on_failure", "retry_failures", "pickle_arguments",
+})  # fmt: skip
 _MOST = 4096
 
 
@@ -24,6 +32,8 @@ class Form:
         """A parameter: an attribute of the protocol, as given to its constructor or else this default."""
         if not (isinstance(name, str) and name.isidentifier()):
             raise BadArgument("name", name, "a parameter becomes an attribute, so its name must be an identifier")
+        if name in _OF_EVERY_PROTOCOL:
+            raise BadArgument("name", name, "every protocol is told something by that name already; choose another")
         self.defaults[name] = default
 
 

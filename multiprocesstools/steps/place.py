@@ -68,14 +68,17 @@ class Place:
             return Outcome(
                 Status.FINISHED, line["result"], tuple(line["files"]), host=line["host"], pid=line["pid"],
                 started=line["started"], ended=line["ended"], attempt=line["attempt"],
+                without=tuple(line.get("without", ())),
             )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def is_whole(self, item: str) -> bool:
-        """Are the files that a finished step has made still there?"""
+        """Are the files that a finished step has made still there, and was nothing missing when it began?"""
         outcome = self.finished(item)
-        return outcome is not None and all(os.path.lexists(self.run.absolute(file)) for file in outcome.files)
+        if outcome is None or outcome.without:
+            return False
+        return all(os.path.lexists(self.run.absolute(file)) for file in outcome.files)
 
     def _end(self, item: str, attempt: int) -> "ended_files.Ended | None":
         try:

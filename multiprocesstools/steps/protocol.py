@@ -8,26 +8,26 @@ carried out twice, and then only the first result counts.
 """
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial, wraps
 from typing import Any
 
-from multiprocesstools.claims.identity import current
-from multiprocesstools.errors import BadArgument, MisuseError, UnknownStep
+from multiprocesstools.errors import BadArgument, MisuseError
 from multiprocesstools.helper import MultiProcessHelper
 from multiprocesstools.items.item import Item
 from multiprocesstools.run.directory import Run, check_instance_name
-from multiprocesstools.steps.conductor import Conductor, Wishes
-from multiprocesstools.steps.devices import Dealer, Share
+from multiprocesstools.steps.conductor import Wishes
+from multiprocesstools.steps.devices import Share
 from multiprocesstools.steps.functions import Functions, encode_arguments
-from multiprocesstools.steps.gpus import GpuDealer, check_gpus, find_gpus
-from multiprocesstools.steps.inserting import Handle, Insertion, Request, Script, check_prerequisites
+from multiprocesstools.steps.gpus import check_gpus, dealer_of
+from multiprocesstools.steps.inserting import Handle, Request, Script, check_prerequisites
 from multiprocesstools.steps.overview import Overview, overview
-from multiprocesstools.steps.params import Form, check_number
+from multiprocesstools.steps.params import HELPER_OPTIONS, Form, check_number
+from multiprocesstools.steps.part import Part, again_if_replaced
 from multiprocesstools.steps.place import Place
-from multiprocesstools.steps.runner import Runner
-from multiprocesstools.steps.scribe import Scribe
 from multiprocesstools.steps.session import enter_session
 from multiprocesstools.steps.step import Outcome, Step
 from multiprocesstools.steps.trust import Trust
@@ -54,7 +54,9 @@ class Protocol:
     retry_failures: a step that raised is tried again, as items are, `max_attempts` times in all; else it has failed.
         A step whose process died is tried again in any case, as often as that.
     pickle_arguments: arguments that JSON cannot hold are pickled.
-    beat_seconds, patience_seconds, max_attempts, loggers, durable, heartbeat: as for MultiProcessHelper.
+    beat_seconds, patience_seconds, max_attempts, loggers, durable, heartbeat, parameters: as for MultiProcessHelper.
+    stop_after: so many failures in a row without a success end `run` here with TooManyFailures (10; None: never);
+        failures that are tolerated do not count.
     Anything else is a parameter that `define_params` has added, and becomes an attribute.
 
     Raises BadArgument, BadName.
@@ -72,7 +74,7 @@ class Protocol:
         self.working_directory = Run(working_directory).directory
         form = Form()
         self.define_params(form)
-        helper = {key: options.pop(key) for key in _HELPER_OPTIONS if key in options}
+        helper = {key: options.pop(key) for key in HELPER_OPTIONS if key in options}
         self._set_params(form, options)
         for what, seconds in (("check_seconds", check_seconds), ("check_patience_seconds", check_patience_seconds)):
             if not isinstance(seconds, int | float) or not seconds > 0:
@@ -84,9 +86,8 @@ class Protocol:
         self._stop_on_failure, self._retry_failures = stop_on_failure, retry_failures
         self._pickles = pickle_arguments
         self._functions, self._script = Functions(self), Script()
-        self._insertion: Insertion | None = None
-        self._conductor: Conductor | None = None
-        self._scribe: Scribe | None = None
+        self._part: Part | None = None
+        self._inside = threading.local()
 
     # -- for subclasses
 
@@ -127,7 +128,7 @@ class Protocol:
         arguments = encode_arguments(name, call, args, pickled=self._pickles)
         after = check_prerequisites(name, prerequisites)
         request = Request(name, function, arguments, after, wait, interactive, needs_gpu, tolerate_failure)
-        return self._script.insert(request) if self._insertion is None else self._insertion.insert(request)
+        return (self._part_here or self._script).insert(request)
 
     def insert_run_job_step(self, program: str, arguments: Any = (), **options: Any) -> int:
         """Insert a step that runs a program; it fails if the program does. arguments: a list, or a text that is taken
@@ -153,21 +154,12 @@ class Protocol:
 
     def release(self, step: int) -> None:
         """Let a step start that was inserted with wait=True; without prerequisites it waits for all that exist now."""
-        if self._conductor is None or self._scribe is None:
-            self._script.release(step)
-            return
-        self.update_steps()
-        if step not in self._conductor.ledger.book.steps:
-            raise UnknownStep("release", step, len(self._conductor.ledger.book))
-        self._scribe.release([step])
+        (self._part_here or self._script).release(step)
 
     def update_steps(self) -> int:
         """Learn what others have inserted; the number of steps that there are."""
-        if self._conductor is None or self._scribe is None:
-            return len(self._script.steps)
-        with self._conductor.changed:
-            self._scribe.write(lambda: None)
-            return len(self._conductor.ledger.book)
+        part = self._part_here
+        return len(self._script.steps) if part is None else part.update()
 
     # -- running
 
@@ -179,9 +171,9 @@ class Protocol:
         finished.
 
         Raises StepsDiffer (another script is at work here), AnotherProtocol, UnknownStep, CyclicSteps before anything
-        is begun; what `steps_check` raises.
+        is begun; TooManyFailures; what `steps_check` raises.
         """
-        if self._conductor is not None:
+        if self._part is not None:
             raise MisuseError("this protocol runs already: call run() once at a time")
         from multiprocesstools.steps.ranks import has_ranks, ranks
 
@@ -191,7 +183,7 @@ class Protocol:
         with ranks(self.mpi - 1, partial(self._run_rank, interactive)) as others:
             report = self._run(restart, interactive, self.threads, others.go)
             others.join()
-            return Overview(**{**vars_of(report), "notes": (*report.notes, *others.dead())})
+            return replace(report, notes=(*report.notes, *others.dead()))
 
     def _run_rank(self, interactive: bool) -> None:
         """What a process runs that was started here."""
@@ -205,28 +197,33 @@ class Protocol:
             crew, place = helper._crew, Place(helper._run)
             helper._directories.make_open(place.items)
             crew.member().instance.disk.make_directory(place.record)
-            ledger = place.ledger(durable=crew.rules.durable)
-            me = crew.member().instance.record.file_name
-            enter_session(place, ledger, self.protocol_name, script, me=me, restart=restart)
-            begun()
-            wishes = Wishes(threads, self._stop_on_failure, interactive, self._retry_failures)
-            trust = Trust(place, ledger, self._functions, script)
-            self._conductor = Conductor(
-                crew, place, ledger, wishes, can_run=trust.can_run, carry_out=partial(self._carry_out, trust),
-                dealer=self._dealer(helper, threads),
-            )  # fmt: skip
-            self._scribe = Scribe(crew, self._conductor)
-            self._insertion = Insertion(self._conductor, self._scribe)
-            checks = self.steps_check if type(self).steps_check is not Protocol.steps_check else None
-            every, patience = self._checks
-            try:
-                runner = Runner(
-                    crew, self._conductor, self._scribe, checks, check_seconds=every, patience_seconds=patience
+            wishes = Wishes(
+                threads, self._stop_on_failure, interactive, self._retry_failures, helper._options.stop_after
+            )
+
+            def take_part(is_first: bool) -> Overview:
+                ledger = place.ledger(durable=crew.rules.durable)
+                me = crew.member().instance.record.file_name
+                trust = Trust(place, ledger, self._functions, script)
+                again = restart and is_first
+                enter_session(place, ledger, self.protocol_name, script, me=me, knows=trust.knows, restart=again)
+                begun()
+                dealer = dealer_of(self.gpus, threads * self._processes, helper.limit)
+                return self._play(
+                    Part(crew, place, ledger, wishes, trust=trust, carry_out=self._carry_out, dealer=dealer)
                 )
-                runner.run()
-                return self.overview()  # before it leaves: then others may begin the next session
-            finally:
-                self._conductor = self._insertion = self._scribe = None
+
+            return again_if_replaced(take_part)
+
+    def _play(self, part: Part) -> Overview:
+        self._part = part
+        checks = self.steps_check if type(self).steps_check is not Protocol.steps_check else None
+        every, patience = self._checks
+        try:
+            part.run(checks, check_seconds=every, patience_seconds=patience)
+            return self.overview()  # before it leaves: then others may begin the next session
+        finally:
+            self._part = None
 
     def overview(self) -> Overview:
         """What has become of the steps so far, on all machines."""
@@ -237,6 +234,8 @@ class Protocol:
 
     def outcome(self, step: int) -> Outcome | None:
         """What has become of a step; None: it has not begun."""
+        if (part := self._part_here) is not None:
+            return part.outcome(step)
         known = self.overview()
         return known.outcomes.get(known.plan[step].id)
 
@@ -252,13 +251,23 @@ class Protocol:
         finally:
             self._script = before
 
-    def _carry_out(self, trust: Trust, step: Step, item: Item, share: Share | None) -> Any:
-        function = trust.function(step)
-        started = time.time()
-        result, files = perform(trust.place.run, step, share.call(function) if share is not None else function)
+    @property
+    def _part_here(self) -> Part | None:
+        """The part that the calling thread has: that of its step, also when the run of that has been left."""
+        return getattr(self._inside, "part", None) or self._part
+
+    def _carry_out(self, part: Part, step: Step, item: Item, share: Share | None) -> dict[str, Any]:
+        function = part.trust.function(step)
+        started, without = time.time(), part.failed_before(step)
+        self._inside.part = part
+        try:
+            result, files = perform(part.place.run, step, share.call(function) if share is not None else function)
+        finally:
+            self._inside.part = None
         return {
             "step": step.id, "title": step.title, "result": result, "files": files, "attempt": item.attempt,
-            "host": trust.identity.host, "pid": os.getpid(), "started": started, "ended": time.time(),
+            "host": part.trust.identity.host, "pid": os.getpid(), "started": started, "ended": time.time(),
+            **({"without": without} if without else {}),
         }  # fmt: skip
 
     def _run_job(self, program: str, arguments: list[str], gpus: Sequence[int | str] = ()) -> None:
@@ -266,29 +275,21 @@ class Protocol:
 
         run_job(program, arguments, gpus=gpus)
 
-    def _dealer(self, helper: MultiProcessHelper, threads: int) -> Dealer | None:
-        """Who deals GPUs to steps here; None: there are none."""
-        if not (devices := find_gpus(self.gpus, os.environ)):
-            return None
-        processes = 1 if self.steps_execution_mode == STEPS_SERIAL else self.mpi
-        return GpuDealer(devices, threads * processes, current().host, helper.limit)
+    @property
+    def _processes(self) -> int:
+        """So many processes of this protocol there are on this machine, as far as that is known."""
+        from multiprocesstools.steps.ranks import has_ranks, ranks_here
+
+        if has_ranks():
+            return ranks_here()
+        return 1 if self.steps_execution_mode == STEPS_SERIAL else self.mpi
 
     def _set_params(self, form: Form, given: dict[str, Any]) -> None:
         for name, value in given.items():
             if name not in form.defaults:
-                known = ", ".join([*form.defaults, *_HELPER_OPTIONS])
+                known = ", ".join([*form.defaults, *HELPER_OPTIONS])
                 raise BadArgument(name, value, f"there is no such parameter; there are {known}")
         for name, value in (form.defaults | given).items():
-            if hasattr(Protocol, name):
-                raise BadArgument(name, value, "a parameter must not have the name of a method of Protocol")
+            if hasattr(Protocol, name) or callable(getattr(type(self), name, None)):
+                raise BadArgument(name, value, "a parameter must not have the name of a method of the protocol")
             setattr(self, name, value)
-
-
-_HELPER_OPTIONS = (
-    "beat_seconds", "patience_seconds", "max_attempts", "loggers", "durable", "heartbeat", "parameters"
-)  # fmt: skip
-
-
-def vars_of(report: Overview) -> dict[str, Any]:
-    """The fields of an overview."""
-    return {name: getattr(report, name) for name in Overview.__dataclass_fields__}

@@ -7,17 +7,33 @@ orderly end of the one that started it; if that is killed, they finish the run, 
 
 import multiprocessing
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "PALS_NRANKS")
+_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "PALS_NRANKS", "SLURM_STEP_NUM_TASKS")
+_LOCAL_SIZES = (
+    "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_LOCAL_SIZE", "PALS_LOCAL_SIZE",
+    "SLURM_STEP_TASKS_PER_NODE",
+)  # fmt: skip
+_NUMBERS = re.compile(r"(?:^|,)([0-9]{1,9})\b")
+"""Of Slurm's "4(x2),3": two machines with four tasks, one with three."""
 _END_SECONDS = 10.0
 
 
 def has_ranks() -> bool:
-    """Was this process started by mpirun, as one of several?"""
-    return any(os.environ.get(name, "1").isdigit() and int(os.environ.get(name, "1")) > 1 for name in _SIZES)
+    """Was this process started by mpirun or srun, as one of several?"""
+    return _largest(_SIZES) > 1
+
+
+def ranks_here() -> int:
+    """So many of them mpirun or srun has started on this machine, at the most; 1 where it does not say."""
+    return _largest(_LOCAL_SIZES)
+
+
+def _largest(names: tuple[str, ...]) -> int:
+    return max([1, *(int(number) for name in names for number in _NUMBERS.findall(os.environ.get(name, "")))])
 
 
 class Ranks:

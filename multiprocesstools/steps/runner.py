@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable
 
 from multiprocesstools.crew.crew import Crew
+from multiprocesstools.display.text import printable
+from multiprocesstools.errors import SessionReplaced
 from multiprocesstools.steps.conductor import TICK_SECONDS, Conductor
 from multiprocesstools.steps.scribe import Scribe
 
 Check = Callable[[], "bool | None"]
-_SOON_SECONDS, _ASK_SECONDS = 0.005, 1.0
 _LATECOMERS_SECONDS = 10.0
 
 
@@ -32,7 +33,7 @@ class Runner:
         self._said: bool | None = None if check else False
         self._found_nothing = False
         self._next_check, self._quiet_since = 0.0, time.monotonic()
-        self._over, self._asked, self._others = False, float("-inf"), False
+        self._over = False
         self._alone_since: float | None = None
 
     def run(self) -> None:
@@ -48,6 +49,10 @@ class Runner:
                 self._turn(alone=not threads)
             self._over = True
             self._join(threads)
+        except SessionReplaced:
+            self._over = True
+            self._join(threads)
+            raise
         finally:
             self._over = True
             with conductor.changed:
@@ -104,8 +109,8 @@ class Runner:
         conductor = self._conductor
         with conductor.changed:
             held = [step.id for step in conductor.ledger.book.held()]
-            if held and self._insertion_ended and not conductor.is_stopped and not conductor.frontier.can_still_act():
-                self._scribe.release(held)
+            if held and self._insertion_ended and not conductor.is_stopped:
+                self._scribe.release(held, only_if=lambda: not conductor.frontier.can_still_act())
 
     def _is_over(self) -> bool:
         conductor = self._conductor
@@ -113,25 +118,35 @@ class Runner:
             if conductor.is_stopped:
                 return True
             if conductor.frontier.is_over:
-                return self._insertion_ended or self._found_nothing
+                return (self._insertion_ended or self._found_nothing) and self._is_still(
+                    lambda: conductor.frontier.is_over
+                )
             if conductor.frontier.in_work:
                 return False
             if conductor.stopping:
                 return True
-            return conductor.is_left_over() and self._insertion_ended and not self._others_may_do_it()
+            is_left_over = conductor.is_left_over() and self._insertion_ended and not self._others_may_come()
+            return is_left_over and self._is_still(conductor.is_left_over)
 
-    def _others_may_do_it(self) -> bool:
-        """Is something ready that only other instances can do, and are they at work, or may they just be starting?"""
-        if not self._conductor.is_for_others():
+    def _is_still(self, question: Callable[[], bool]) -> bool:
+        """Is it so after a last look? Who has ended a step first recorded what that step had inserted; and what had
+        failed may have been marked to be tried again."""
+        self._conductor.look()
+        return question()
+
+    def _others_may_come(self) -> bool:
+        """Is something ready that only other instances can do, and may one just be starting? One that is there takes
+        it within a moment, so nobody waits longer for those that are there, or were."""
+        if not (left := self._conductor.for_others()):
             self._alone_since = None
             return False
         now = time.monotonic()
-        if now >= self._asked + _ASK_SECONDS:
-            self._asked, self._others = now, self._conductor.others_alive()
-        if self._others:
-            self._alone_since = None
-            return True
-        self._alone_since = now if self._alone_since is None else self._alone_since
+        if self._alone_since is None:
+            self._alone_since = now
+            self._crew.say(
+                f"{printable(left[0].title)} needs a function or a GPU that this instance does not have; waiting "
+                f"{_LATECOMERS_SECONDS:g} s for one that has it and may just be starting"
+            )
         return now < self._alone_since + _LATECOMERS_SECONDS
 
     # -- the threads that work
@@ -146,11 +161,7 @@ class Runner:
         try:
             while not self._over and not conductor.is_stopped:
                 if not conductor.work_once(number):
-                    with conductor.changed:
-                        if not self._over and not conductor.has_work():
-                            conductor.changed.wait(10 * TICK_SECONDS)
-                        else:
-                            conductor.changed.wait(_SOON_SECONDS)
+                    conductor.wait_for_work()
         except BaseException as error:
             with conductor.changed:
                 conductor.error = conductor.error or error

@@ -10,23 +10,23 @@ Guarantee: of several that start at once one begins the session and the others j
 
 from collections.abc import Sequence
 
-from multiprocesstools.claims.again import try_again
-from multiprocesstools.claims.slots import Listing
 from multiprocesstools.errors import AnotherProtocol, BadArgument, RunDirectoryUnusable, StepsDiffer
-from multiprocesstools.steps.book import Book, imagined, session_entry
+from multiprocesstools.steps.book import Book
 from multiprocesstools.steps.ledger import Ledger
 from multiprocesstools.steps.place import Place
 from multiprocesstools.steps.plan import Plan
+from multiprocesstools.steps.resume import Knows, session_entry
 from multiprocesstools.steps.step import Status, Step
 
 _MOST_TRIES = 100
 
 
 def enter_session(
-    place: Place, ledger: Ledger, protocol: str, script: Sequence[Step], *, me: str, restart: bool = False
-) -> None:
-    """Take part, as instance `me`. StepsDiffer, AnotherProtocol; CyclicSteps, UnknownStep; BadArgument for a restart
-    while others are at work."""
+    place: Place, ledger: Ledger, protocol: str, script: Sequence[Step], *, me: str, knows: Knows,
+    restart: bool = False,
+) -> None:  # fmt: skip
+    """Take part, as instance `me`, whose script has the functions that it `knows`. StepsDiffer, AnotherProtocol;
+    CyclicSteps, UnknownStep; BadArgument for a restart while others are at work."""
     Plan(script)
     for _ in range(_MOST_TRIES):
         ledger.catch_up()
@@ -36,9 +36,9 @@ def enter_session(
         others = _others(place, ledger, me) if book.has_begun else []
         if others:
             if restart and not book.start.restart:
-                raise BadArgument("restart", True, f"others are at work: {', '.join(others)}. Stop them first")
+                raise BadArgument("restart", True, _still_there(others))
             compare(book, script, others)
-        elif not _begin(place, ledger, protocol, script, me=me, restart=restart):
+        elif not _begin(place, ledger, protocol, script, me=me, knows=knows, restart=restart):
             continue
         number = book.start.number
         ledger.take_part(me)
@@ -46,6 +46,13 @@ def enter_session(
         if book.start.number == number:
             return
     raise RunDirectoryUnusable(place.run.directory, "its steps are begun anew again and again")
+
+
+def _still_there(others: Sequence[str]) -> str:
+    return (
+        f"others are at work: {', '.join(others)}. Stop them first (`multiprocesstools stop`); if they are gone, let "
+        "`multiprocesstools cleanup` find that"
+    )
 
 
 def compare(book: Book, script: Sequence[Step], others: Sequence[str]) -> None:
@@ -87,23 +94,21 @@ def _others(place: Place, ledger: Ledger, me: str) -> list[str]:
     return [name for name in place.run.possibly_alive() if name in parties and name != me]
 
 
-def _begin(place: Place, ledger: Ledger, protocol: str, script: Sequence[Step], *, me: str, restart: bool) -> bool:
-    """Begin the next session. False: somebody else was first."""
+def _begin(
+    place: Place, ledger: Ledger, protocol: str, script: Sequence[Step], *, me: str, knows: Knows, restart: bool
+) -> bool:
+    """Begin the next session, in which what has failed before is tried again. False: somebody else was first."""
     listing = place.listing()
+
+    def failed_attempt(item: str) -> int:
+        files = listing.files(item)
+        if files.done:
+            return 0
+        outcome = place.outcome(item, listing) if files.ended else None
+        return outcome.attempt if outcome is not None and outcome.status is Status.FAILED else files.last_retry
+
     entry = session_entry(
-        ledger.book, protocol, script, by=me, restart=restart, is_done=listing.is_done, is_whole=place.is_whole
-    )
-    if ledger.book.has_begun:
-        _retry_failed(place, imagined(ledger.book, entry), listing)
-    return ledger.append(entry)
-
-
-def _retry_failed(place: Place, book: Book, listing: Listing) -> None:
-    """What has failed before is tried again."""
-    for step in book.steps:
-        item = book.item(step)
-        if item is None or not listing.files(item).ended or listing.is_done(item):
-            continue
-        outcome = place.outcome(item, listing)
-        if outcome is not None and outcome.status is Status.FAILED:
-            try_again(place.run.disk, place.slot(item), outcome.attempt)
+        ledger.book, protocol, script, by=me, restart=restart, is_done=listing.is_done, is_whole=place.is_whole,
+        failed_attempt=failed_attempt, knows=knows,
+    )  # fmt: skip
+    return ledger.append(entry) is not None

@@ -66,7 +66,8 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What has become of a step. `result` is what it returned (JSON), `files` those it made, relative to the run
-    directory if they lie inside; times are Unix timestamps by the clock of `host`."""
+    directory if they lie inside; `without`: prerequisites that had failed when it began, which was tolerated; times
+    are Unix timestamps by the clock of `host`."""
 
     status: Status
     result: Any = None
@@ -78,6 +79,7 @@ class Outcome:
     started: float = 0.0
     ended: float = 0.0
     attempt: int = 0
+    without: tuple[int, ...] = ()
 
     @property
     def seconds(self) -> float | None:

@@ -27,17 +27,18 @@ class Trust:
         self.place, self._ledger, self._functions = place, ledger, functions
         self.identity = identity.current()
         self._own = {(step.function, step.arguments) for step in script}
-        self._known: dict[tuple[str, str], bool] = {}
+        self._checked, self._ours = 0, True
+
+    def knows(self, step: Step) -> bool:
+        """Does the script have its function?"""
+        return self._functions.find(step.function) is not None
 
     def can_run(self, step: Step) -> bool:
-        if self._functions.find(step.function) is None:
+        if not self.knows(step):
             return False
         if step.function != _PROGRAM and not are_pickled(step.arguments):
             return True
-        what = step.function, step.arguments
-        if what not in self._known:
-            self._known[what] = what in self._own or self._is_ours()
-        return self._known[what]
+        return (step.function, step.arguments) in self._own or self._is_ours()
 
     def function(self, step: Step) -> Callable[..., Any]:
         """CannotRunHere for what `can_run` refuses."""
@@ -47,9 +48,12 @@ class Trust:
         return found
 
     def _is_ours(self) -> bool:
-        """Do all entries belong to this user, and may nobody else write them?"""
-        try:
-            found = [os.lstat(entry.path) for entry in os.scandir(self._ledger.directory) if entry.name[0].isdigit()]
-        except OSError:
-            return False
-        return all(s.st_uid == os.geteuid() and not s.st_mode & (stat.S_IWGRP | stat.S_IWOTH) for s in found)
+        """Do all entries that were read belong to this user, and may nobody else write them?"""
+        while self._ours and self._checked < self._ledger.book.read:
+            try:
+                found = os.lstat(self._ledger.path(self._checked + 1))
+            except OSError:
+                return False
+            self._checked += 1
+            self._ours = found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        return self._ours

@@ -8,8 +8,9 @@ import pytest
 
 from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.errors import NewerFormat
-from multiprocesstools.steps.book import Book, encode_steps, imagined, release_entry, session_entry
+from multiprocesstools.steps.book import Book, Entry, encode_steps
 from multiprocesstools.steps.ledger import Ledger
+from multiprocesstools.steps.resume import imagined, release_entry, session_entry
 from multiprocesstools.steps.step import CHECK, Step
 
 
@@ -24,14 +25,32 @@ def script(*lines: str) -> list[Step]:
     return steps
 
 
-def begin(book: Book, steps: Sequence[Step], *, done: str = "", lost: str = "", restart: bool = False) -> Book:
-    """The book after another session. `done`: names of finished steps; `lost`: those whose files are gone."""
+def begin(
+    book: Book, steps: Sequence[Step], *, done: str = "", lost: str = "", failed: str = "", restart: bool = False
+) -> Book:
+    """The book after another session. `done`: names of finished steps; `lost`: those whose files are gone; `failed`:
+    of those that failed."""
     finished = {book.item(s) for s in book.steps if book.steps[s].name in done.split()}
     gone = {book.item(s) for s in book.steps if book.steps[s].name in lost.split()}
+    broken = {book.item(s) for s in book.steps if book.steps[s].name in failed.split()}
     entry = session_entry(
-        book, "p", steps, by="i", restart=restart, is_done=finished.__contains__, is_whole=lambda item: item not in gone
-    )
+        book, "p", steps, by="i", restart=restart, is_done=finished.__contains__,
+        is_whole=lambda item: item not in gone, failed_attempt=lambda item: int(item in broken), knows=known,
+    )  # fmt: skip
     return imagined(book, entry)
+
+
+def known(step: Step) -> bool:
+    """All functions are known."""
+    return True
+
+
+def release(book: Book, step: int = 1, *, done: str = "", lost: str = "") -> Entry:
+    """The entry that releases a held step."""
+    return release_entry(
+        book, [step], is_done=lambda item: item.partition(".")[0] in done.split(),
+        is_whole=lambda item: item.partition(".")[0] not in lost.split(), knows=known,
+    )  # fmt: skip
 
 
 def items(book: Book) -> dict[str, str]:
@@ -143,7 +162,7 @@ def test_what_a_check_has_inserted_goes_on_when_it_has_finished() -> None:
 def test_a_held_step_has_no_item_before_it_is_released() -> None:
     book = begin(Book(), script("close held", "a", "after after 1"))
     assert (book.item(1), book.item(3)) == (None, None)
-    entry = release_entry(book, [1], is_done=lambda item: False, is_whole=lambda item: True)
+    entry = release(book)
     assert entry["steps"] == {"1": [2]}, "not the step that waits for it"
     assert set(book.turn(entry)) == {1, 3}
     assert book.item(1)
@@ -154,7 +173,7 @@ def test_a_released_step_runs_again_if_there_is_more_to_wait_for() -> None:
     steps = script("close held", "a")
 
     def closed(book: Book) -> str:
-        book.turn(release_entry(book, [1], is_done=lambda item: False, is_whole=lambda item: True))
+        book.turn(release(book))
         return book.item(1) or ""
 
     book = begin(Book(), steps)
@@ -168,12 +187,63 @@ def test_a_released_step_runs_again_if_there_is_more_to_wait_for() -> None:
 def test_a_released_step_whose_files_are_gone_runs_again() -> None:
     steps = script("close held", "a")
     book = begin(Book(), steps)
-    book.turn(release_entry(book, [1], is_done=lambda item: False, is_whole=lambda item: True))
+    book.turn(release(book))
     again = begin(book, steps, done="a close")
-    again.turn(
-        release_entry(again, [1], is_done=lambda item: "close" in item, is_whole=lambda item: "close" not in item)
-    )
+    again.turn(release(again, done="close", lost="close"))
     assert (again.keys.key[1], again.keys.generation[1]) == (book.keys.key[1], 2)
+
+
+def test_a_session_that_does_not_come_to_held_steps_hands_on_what_they_left(book: Book) -> None:
+    steps = script("close held", "a")
+    book = begin(Book(), steps)
+    book.turn(release(book))
+    first = book.item(1)
+    for lost, same in (("", True), ("a", False)):
+        between = begin(book, steps, done="a close", lost=lost)
+        last = begin(between, steps, done="a")
+        last.turn(release(last, done="a close"))
+        assert (last.item(1) == first) is same, "what it waits for has run again between"
+
+
+def test_what_comes_back_runs_again_also_if_another_version_was_not_finished() -> None:
+    steps = script("close held", "a")
+    book = begin(Book(), steps)
+    book.turn(release(book))
+    other = [steps[0], replace(steps[1], arguments="[2]")]
+    back = begin(begin(book, other, done="a close"), steps, done="a")
+    back.turn(release(back, done="close"))
+    assert [back.keys.generation[step] for step in (1, 2)] == [2, 2]
+
+
+def test_a_step_inserts_anew_if_what_it_inserted_waits_for_a_step_that_is_no_more() -> None:
+    steps = script("read", "x")
+    book = begin(Book(), steps)
+    insert(book, Step(3, "r", prerequisites=(2,), function="r", origin=book.keys.key[1]))
+    other = [steps[0], replace(steps[1], arguments="[2]")]
+    after = begin(book, other, done="read x r")
+    assert [step.name for step in after.steps.values()] == ["read", "x"]
+    assert changed(book, after) == {"read", "x"}
+    assert changed(book, begin(book, steps, done="read x r")) == set()
+
+
+def test_a_held_step_that_a_step_has_inserted_is_held_again_once_however_often_that_ends_early() -> None:
+    steps = script("find")
+    book = begin(Book(), steps)
+    origin = book.keys.key[1]
+    insert(
+        book, Step(2, "close", function="c", held=True, everything=True, origin=origin),
+        Step(3, "after", prerequisites=(2,), function="a", origin=origin),
+    )  # fmt: skip
+    book.turn(release(book, 2))
+    insert(book, Step(4, "made", prerequisites=(2,), function="m", origin=book.keys.key[2]))
+    first, done = items(book), "find close after made"
+    for _ in range(3):
+        book = begin(book, steps, done=done)
+        assert [(step.name, step.held) for step in book.steps.values()] == [
+            ("find", False), ("close", True), ("after", False)
+        ]  # fmt: skip
+    book.turn(release(book, 2, done=done))
+    assert items(book) == first
 
 
 # -- on the disk
@@ -191,11 +261,11 @@ def entry(*steps: Step) -> dict[str, object]:
 
 def test_of_two_who_append_one_is_first_and_the_other_learns_it(tmp_path: Path) -> None:
     one, two = ledger(tmp_path), ledger(tmp_path)
-    assert one.append(entry(Step(1, "one")))
-    assert not two.append(entry(Step(1, "two")))
+    assert one.append(entry(Step(1, "one"))) == [1]
+    assert two.append(entry(Step(1, "two"))) is None
     assert two.catch_up() == [1]
     assert two.book.steps[1].name == "one"
-    assert two.append({"kind": "steps", "steps": encode_steps([Step(2, "more")])})
+    assert two.append({"kind": "steps", "steps": encode_steps([Step(2, "more")])}) == [2]
     assert one.catch_up() == [2]
     assert one.catch_up() == []
 

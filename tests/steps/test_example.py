@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import numpy
-import pytest
 from skimage.io import imread
 
 EXAMPLES = Path(__file__).parents[2] / "scripts" / "examples"
@@ -17,9 +16,8 @@ def table(path: Path) -> list[tuple[float, float]]:
         return [(float(row["down"]), float(row["right"])) for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("machines", [1, 2])
-def test_frames_are_registered_while_they_appear(tmp_path: Path, machines: int) -> None:
-    frames, run = tmp_path / "frames", tmp_path / "run"
+def test_two_machines_register_frames_while_they_appear(tmp_path: Path) -> None:
+    machines, frames, run = 2, tmp_path / "frames", tmp_path / "run"
     frames.mkdir()
     register = [sys.executable, EXAMPLES / "register.py", frames, run]
     workers = [subprocess.Popen(register, stdout=subprocess.PIPE, text=True) for _ in range(machines)]

@@ -104,6 +104,23 @@ def test_a_step_sees_its_gpus_as_an_argument_and_in_the_environment(
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
 
 
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"},
+        {"SLURM_STEP_NUM_TASKS": "5", "SLURM_STEP_TASKS_PER_NODE": "2(x2),1"},
+    ],
+    ids=["mpirun", "srun"],
+)
+def test_gpus_are_split_among_the_ranks_that_were_started_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    report = Computing(tmp_path, gpus=[4, 6, 7], **QUICK).run().check()
+    assert {json.dumps(report.outcomes[step].result[0]["gpus"]) for step in (1, 2, 3)} <= {"[4, 6]", "[7]"}
+
+
 def test_a_program_sees_the_gpus_of_its_step_alone(tmp_path: Path) -> None:
     out = tmp_path / "seen"
     protocol = Protocol(tmp_path / "run", gpus=[2], **QUICK)

@@ -1,13 +1,19 @@
 """Inserting while a protocol runs: by steps, by checks, on several machines; and scripts that disagree."""
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
 
-from multiprocesstools.errors import StepsDiffer, UnknownStep
+from multiprocesstools.errors import HelperClosed, StepsDiffer, UnknownStep
 from multiprocesstools.run.directory import Run
+from multiprocesstools.steps import Status
+from multiprocesstools.steps.book import Entry, encode_steps
+from multiprocesstools.steps.ledger import Ledger
 from multiprocesstools.steps.overview import overview
+from multiprocesstools.steps.place import Place
+from multiprocesstools.steps.step import CHECK, Step
 from tests.processes import Child, wait_until
 from tests.steps.scripts import STEPS, begun, crowd
 from tests.steps.test_protocol import Steps
@@ -187,13 +193,15 @@ except StepsDiffer as error:
 
 
 def test_scripts_of_different_length_disagree_where_one_ends() -> None:
-    from multiprocesstools.steps.book import Book, session_entry
+    from multiprocesstools.steps.book import Book
+    from multiprocesstools.steps.resume import session_entry
     from multiprocesstools.steps.session import compare
     from multiprocesstools.steps.step import Step
 
     book = Book()
     steps = [Step(1, "a", function="a"), Step(2, "b", function="b")]
-    never = {"is_done": lambda item: False, "is_whole": lambda item: True}
+    never = {"is_done": lambda item: False, "is_whole": lambda item: True, "failed_attempt": lambda item: 0}
+    never["knows"] = lambda step: True
     book.turn(session_entry(book, "p", steps, by="i", restart=False, **never))
     compare(book, steps, [])
     with pytest.raises(StepsDiffer, match=r"recorded: step 2 b.*\n.*here:     no step any more"):
@@ -268,3 +276,158 @@ say(Twice(RUN, **QUICK).run())
         assert [heir.hear() for _ in range(4)] == ["2", "3", "4", "5"]
         assert heir.hear() == "5 steps: 5 finished"
     assert begun(run) == [0, 1, 2, 3]
+
+
+def test_equal_steps_that_wait_for_others_are_several_steps_also_the_second_time(tmp_path: Path) -> None:
+    class Inserting(Steps):
+        tries = 0
+
+        def insert(self) -> None:
+            self.tries += 1
+            ids = [
+                self.insert_function_step("note", 1, prerequisites=[]),
+                self.insert_function_step("note", 1),
+                self.insert_function_step("note", 2, wait=True),
+                self.insert_function_step("note", 2, prerequisites=[]),
+            ]
+            assert ids == [2, 3, 4, 5]
+            if self.tries == 1:
+                raise ValueError("after it has inserted them")
+
+    protocol = Inserting(tmp_path, retry_failures=True)
+    protocol.step("insert")
+    assert protocol.run().ok
+    assert protocol.tries == 2
+    assert sorted(protocol.ran) == [1, 1, 2, 2]
+
+
+def test_inserting_does_not_read_the_whole_record_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    catch_up = Ledger.catch_up
+    monkeypatch.setattr(Ledger, "catch_up", lambda ledger: read.append(1) or catch_up(ledger))
+
+    class Inserting(Steps):
+        def insert(self) -> None:
+            before = len(read)
+            for number in range(50):
+                self.insert_function_step("note", number)
+            assert len(read) == before
+
+    protocol = Inserting(tmp_path)
+    protocol.step("insert")
+    assert protocol.run().counts == {Status.FINISHED: 51}
+
+
+def test_who_was_silent_and_was_not_taken_over_inserts_what_it_likes(tmp_path: Path) -> None:
+    class Silent(Steps):
+        def insert(self) -> None:
+            instance = self._part._crew.latest_member.instance  # type: ignore[union-attr]
+            instance.beats._overdue_at = 0.0
+            assert instance.overdue()
+            self.insert_function_step("note", 1)
+
+    protocol = Silent(tmp_path, beat_seconds=20, patience_seconds=300)
+    protocol.step("insert")
+    assert protocol.run().problems == []
+    assert protocol.ran == [1]
+
+
+def test_what_a_step_inserts_after_its_run_was_left_is_refused(tmp_path: Path) -> None:
+    """A check raises, so the run ends while a thread still works on a step."""
+    begun, left, refused = threading.Event(), threading.Event(), threading.Event()
+
+    class Left(Steps):
+        def insert(self) -> None:
+            begun.set()
+            left.wait(20)
+            try:
+                self.insert_function_step("note", 1)
+            except HelperClosed:
+                refused.set()
+
+        def steps_check(self) -> bool:
+            if begun.wait(20):
+                raise OSError("no such folder")
+            return False
+
+    protocol = Left(tmp_path, threads=2)
+    protocol.step("insert")
+    with pytest.raises(OSError, match="no such folder"):
+        protocol.run()
+    left.set()
+    assert refused.wait(20)
+    assert protocol.update_steps() == 1, "the script has not changed"
+
+
+LATE = (
+    STEPS
+    + """
+from multiprocesstools.steps.conductor import Conductor
+
+class Late(Stamped):
+    def insert_all_steps(self):
+        self.insert_function_step("grow")
+    def grow(self):
+        say("in work")
+        wait()
+        self.insert_function_step("late")
+    def late(self):
+        say("late")
+        wait()
+
+if ARGUMENTS[0] == "other":
+    read = Conductor.read
+    def read_and_wait(self):
+        read(self)
+        if not self.frontier.is_over:
+            say("has read the record")
+            wait()
+    Conductor.read = read_and_wait
+say("over", Late(RUN, **QUICK).run())
+"""
+)
+
+
+def test_who_sees_the_end_of_a_step_learns_what_it_has_inserted_before_it_leaves(tmp_path: Path) -> None:
+    """The other one has read the record before the step inserts, and lists the items after that step has ended."""
+    run = tmp_path / "run"
+    with Child(run, LATE, "one") as one:
+        one.hear("in work")
+        with Child(run, LATE, "other") as other:
+            other.hear("has read the record")
+            one.go_on()
+            one.hear("late")
+            other.go_on(1000)  # it lists the end of the first step, and knows of no other
+            other.hear("has read the record")
+            one.go_on()
+            while (heard := other.hear()) == "has read the record":
+                pass
+            assert heard == "over 2 steps: 2 finished"
+            one.hear("over 2 steps: 2 finished")
+
+
+def test_a_held_step_is_not_released_while_somebody_was_faster_to_record_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just when all seems to have ended, a step is recorded that inserts another one."""
+    recorded: list[Step] = []
+    append = Ledger.append
+
+    def append_second(ledger: Ledger, entry: Entry) -> list[int] | None:
+        if entry["kind"] == "release" and not recorded:
+            other = Place(Run(tmp_path)).ledger()
+            other.catch_up()
+            recorded.append(Step(3, "insert", function="self.insert", origin=CHECK))
+            assert append(other, {"kind": "steps", "steps": encode_steps(recorded)})
+        return append(ledger, entry)
+
+    class Held(Steps):
+        def insert(self) -> None:
+            self.insert_function_step("note", "inserted")
+
+    monkeypatch.setattr(Ledger, "append", append_second)
+    protocol = Held(tmp_path)
+    protocol.step("note", "close", wait=True)
+    protocol.step("note", 1, after=[])
+    assert protocol.run().plan[1].prerequisites == (2, 3, 4)
+    assert protocol.ran == [1, "inserted", "close"]

@@ -58,6 +58,19 @@ def test_where_nobody_comes_it_leaves_and_says_what_was_left(
     assert len(report.problems) == 1
 
 
+@pytest.mark.timeout(60)
+def test_several_of_whom_none_can_do_it_do_not_wait_for_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runner, "_LATECOMERS_SECONDS", 0.5)
+    protocol = Protocol(tmp_path / "run", mpi=3, gpus=[], durable=False)
+    protocol.step(print, "on a GPU", needs_gpu=True)
+    report = protocol.run()
+    assert not report.ok
+    assert report.notes == ()
+    assert "needs a function or a GPU that this instance does not have; waiting 0.5 s" in capfd.readouterr().err
+
+
 def test_a_report_is_of_the_steps_that_were_run_though_others_begin_anew_right_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

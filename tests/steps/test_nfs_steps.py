@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 STEPS = int(os.environ.get("MPT_NFS_STEPS", "60"))
 """The long form: MPT_NFS_STEPS=2000."""
-CHAIN = int(os.environ.get("MPT_NFS_CHAIN", "24"))
+CHAIN = int(os.environ.get("MPT_NFS_CHAIN", "14"))
 """The long form: MPT_NFS_CHAIN=200."""
 HANDED_OVER_SECONDS = 1.0
 _SEED, _SECONDS = 11, 800

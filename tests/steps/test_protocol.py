@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from multiprocesstools import read_result
-from multiprocesstools.errors import AnotherProtocol, BadArgument, BadStep, CyclicSteps, StepFailed, UnknownStep
+from multiprocesstools.errors import (
+    AnotherProtocol,
+    BadArgument,
+    BadStep,
+    CyclicSteps,
+    StepFailed,
+    TooManyFailures,
+    UnknownStep,
+)
 from multiprocesstools.steps import STEPS_SERIAL, Form, Made, Protocol, Status
 
 QUICK: dict[str, Any] = {"durable": False, "beat_seconds": 0.5}
@@ -117,6 +125,9 @@ def test_parameters_and_parallel_sections_come_from_the_form(tmp_path: Path) -> 
     assert (protocol.sigma, protocol.threads, protocol.mpi) == (2, 3, 1)  # type: ignore[attr-defined]
     with pytest.raises(BadArgument, match="no such parameter"):
         WithForm(tmp_path, sigmma=2)
+    for taken in ("threads", "durable", "working_directory", "name", "run", "note", "working directory"):
+        with pytest.raises(BadArgument, match=f"{taken!r}|{taken}"):
+            type("Taken", (Steps,), {"define_params": lambda self, form, name=taken: form.add_param(name, 1)})(tmp_path)
     for bad in (0, -1, 1.5, "2", True, 10**9):
         with pytest.raises(BadArgument, match="whole number from 1"):
             WithForm(tmp_path, threads=bad)
@@ -179,6 +190,23 @@ def test_an_outcome_says_what_came_of_it_where_and_when(tmp_path: Path) -> None:
     assert read_result(tmp_path / report.items[step])["result"] == 42
     assert protocol.outcome(step) == outcome
     assert Status("finished") in report.counts
+
+
+def test_a_step_asks_for_the_outcome_of_another_one(tmp_path: Path) -> None:
+    class Asking(Steps):
+        def ask(self, of: int) -> Any:
+            outcome = self.outcome(of)
+            return None if outcome is None else outcome.result
+
+    protocol = Asking(tmp_path)
+    first = protocol.step(double, 21)
+    protocol.step("ask", int(first))
+    protocol.step("ask", 4)
+    protocol.step("note", "held", wait=True)
+    protocol.step("ask", 99, after=[])
+    report = protocol.run()
+    assert [report.outcomes[step].result for step in (2, 3)] == [42, None]
+    assert report.outcomes[5].error.startswith("UnknownStep")
 
 
 def test_returned_files_are_kept_and_a_missing_one_fails_the_step(tmp_path: Path) -> None:
@@ -292,6 +320,41 @@ def test_a_step_that_raised_is_tried_again_where_that_is_wished(tmp_path: Path) 
     assert (report.outcomes[1].status, report.outcomes[1].attempt) == (Status.FAILED, 3)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_typo_that_makes_every_step_fail_ends_the_run_after_ten(tmp_path: Path, threads: int) -> None:
+    def insert(protocol: Steps) -> None:
+        for number in range(50):
+            protocol.insert_function_step("fail", number, prerequisites=[])
+
+    protocol = Steps(tmp_path, insert, threads=threads)
+    with pytest.raises(TooManyFailures, match="10 items failed in a row") as caught:
+        protocol.run()
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert 10 <= len(protocol.ran) < 10 + threads
+    assert protocol.overview().counts[Status.FAILED] == len(protocol.ran)
+    protocol.fail = protocol.note  # type: ignore[method-assign]
+    assert protocol.run().ok, "corrected and started again, it does all"
+
+
+def test_failures_that_are_few_or_tolerated_or_allowed_do_not_end_the_run(tmp_path: Path) -> None:
+    def failing(tolerate_failure: bool) -> Callable[[Steps], None]:
+        def insert(protocol: Steps) -> None:
+            for number in range(12):
+                protocol.insert_function_step("fail", number, prerequisites=[], tolerate_failure=tolerate_failure)
+
+        return insert
+
+    assert Steps(tmp_path / "tolerated", failing(tolerate_failure=True)).run().ok
+    assert Steps(tmp_path / "allowed", failing(tolerate_failure=False), stop_after=None).run().counts == {
+        Status.FAILED: 12
+    }
+    mixed = Steps(tmp_path / "mixed", stop_after=2)
+    for number in range(4):
+        mixed.step("fail", number, after=[])
+        mixed.step("note", number, after=[])
+    assert mixed.run().counts == {Status.FINISHED: 4, Status.FAILED: 4}
+
+
 def test_interactive_steps_wait_for_a_person(tmp_path: Path) -> None:
     def insert(protocol: Steps) -> None:
         protocol.insert_function_step("note", "look", interactive=True)
@@ -359,6 +422,18 @@ def test_a_held_step_can_be_released_by_a_step(tmp_path: Path) -> None:
     assert sorted(protocol.ran) == ["held", "let"]
 
 
+def test_a_held_step_that_the_script_releases_waits_for_all_that_exist_then(tmp_path: Path) -> None:
+    protocol = Steps(tmp_path)
+    held = protocol.step("note", "held", wait=True)
+    protocol.step("note", "before", after=[])
+    protocol.step("note", "after it", after=[held])
+    protocol.release(held)
+    protocol.step("note", "later", after=[])
+    report = protocol.run()
+    assert report.plan[held].prerequisites == (2,)
+    assert protocol.ran.index("before") < protocol.ran.index("held") < protocol.ran.index("after it")
+
+
 def test_a_held_step_whose_prerequisite_failed_does_not_wait_for_ever(tmp_path: Path) -> None:
     protocol = Steps(tmp_path)
     protocol.step("note", "close", wait=True)
@@ -386,6 +461,12 @@ def protocol(tmp_path: Path) -> Iterator[Steps]:
 def test_an_argument_that_json_cannot_hold_is_named(protocol: Steps, arguments: list[Any], words: str) -> None:
     with pytest.raises(BadStep, match=words):
         protocol.step("note", *arguments)
+
+
+def test_the_handle_of_a_step_is_no_argument_and_the_error_says_what_to_write(protocol: Steps) -> None:
+    first = protocol.step("note", 1)
+    with pytest.raises(BadStep, match=r"argument 1.*a step is no value.*after=.*outcome"):
+        protocol.step("note", first)
 
 
 def test_an_argument_that_holds_itself_is_refused(protocol: Steps) -> None:

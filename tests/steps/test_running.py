@@ -1,5 +1,9 @@
 """Several processes run one protocol: each step once, in an order that its prerequisites allow, whoever dies."""
 
+import json
+import os
+import shutil
+import signal
 import statistics
 import time
 from pathlib import Path
@@ -7,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from multiprocesstools.run.directory import Run
+from multiprocesstools.steps.conductor import Conductor
 from multiprocesstools.steps.overview import overview
 from multiprocesstools.steps.step import Status
 from tests.processes import Child, command, wait_until
 from tests.steps.scripts import STEPS, begun, crowd, stamps
+from tests.steps.test_protocol import Steps
 
 DIAMONDS = (
     STEPS
@@ -100,6 +106,35 @@ say(*report.problems)
         assert "step 1 kill() failed" in child.hear()
         child.succeed()
     assert begun(run) == ["kill"] * 3
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+def test_a_program_ends_with_the_process_that_runs_its_step(tmp_path: Path, threads: int, number: int) -> None:
+    """Else it would run twice at once, when somebody takes the step over."""
+    pids = tmp_path / "pid"
+    script = STEPS + (
+        """
+protocol = Protocol(RUN, threads=int(ARGUMENTS[0]), **QUICK)
+protocol.insert_run_job_step("sh", ["-c", 'echo $$ > "$0.new"; mv "$0.new" "$0"; exec sleep 600', ARGUMENTS[1]])
+protocol.run()
+"""
+    )
+    with Child(tmp_path / "run", script, threads, pids) as child:
+        wait_until(pids.exists, "the program runs")
+        program = int(pids.read_text())
+        os.kill(program, 0)
+        child.send(number)
+        assert child.finish() == -number
+        wait_until(lambda: has_ended(program), "the program has ended")
+
+
+def has_ended(pid: int) -> bool:
+    """Also if nobody has waited for it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
 
 
 def test_a_killed_process_among_those_of_mpi_is_noticed(tmp_path: Path) -> None:
@@ -194,7 +229,7 @@ def test_a_step_starts_within_a_tenth_of_a_second_after_one_of_another_process(t
 
 
 def test_nobody_polls_the_disk_fast_while_it_waits(tmp_path: Path) -> None:
-    """Listings of an instance that waits for four seconds for a step of another one."""
+    """Listings of an instance that waits for two seconds for a step of another one."""
     run = tmp_path / "run"
     script = (
         STEPS
@@ -215,7 +250,7 @@ def look(self):
     before(self)
 conductor.Conductor.look = look
 if ARGUMENTS[0] == "two":
-    threading.Timer(4, lambda: say(len(looks))).start()
+    threading.Timer(2, lambda: say(len(looks))).start()
 Waiting(RUN, **QUICK).run()
 """
     )
@@ -223,7 +258,7 @@ Waiting(RUN, **QUICK).run()
         one.hear("in work")
         with Child(run, script, "two") as two:
             looks = int(two.hear())
-            assert 2 <= looks <= 15
+            assert 2 <= looks <= 10
             one.go_on()
             one.succeed()
             two.succeed()
@@ -348,27 +383,72 @@ say(Mended(RUN, threads=2, **QUICK).run())
     assert begun(run) == ["first", "first", "second"]
 
 
-@pytest.mark.parametrize("variable", ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"])
-def test_under_mpirun_each_rank_is_there_already_and_none_is_started(tmp_path: Path, variable: str) -> None:
-    run = tmp_path / "run"
-    script = (
-        STEPS
-        + f"os.environ['{variable}'] = '2'"
-        + """
+def test_a_step_that_was_inserted_after_its_prerequisite_failed_runs_when_that_is_retried(tmp_path: Path) -> None:
+    class Mended(Steps):
+        def first(self) -> None:
+            if not hasattr(self, "mended"):
+                raise ValueError("not yet")
+
+        def insert(self) -> None:
+            self.insert_function_step("note", "after", prerequisites=[1])
+            self.mended = True
+            assert command("retry", tmp_path, "1").returncode == 0
+
+    protocol = Mended(tmp_path)
+    protocol.step("first", after=[])
+    protocol.step("insert", after=[])
+    assert protocol.run().ok
+    assert protocol.ran == ["after"]
+
+
+def test_threads_that_wait_for_a_gpu_do_not_spin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    choose = Conductor._choose
+    monkeypatch.setattr(Conductor, "_choose", lambda conductor, thread: asked.append(1) or choose(conductor, thread))
+    protocol = Steps(tmp_path, threads=4, gpus=[0])
+    for _ in range(2):
+        protocol.step(time.sleep, 0.5, after=[], needs_gpu=True)
+    assert protocol.run().ok
+    assert 2 <= len(asked) <= 100
+
+
+MEETING = (
+    STEPS
+    + """
+os.environ.update(json.loads(ARGUMENTS[0]))
+RANKS = int(ARGUMENTS[1])
+
 class Ranked(Stamped):
     def meet(self, number):
         stamp(number, "begin")
-        while len(set(json.loads(line)["pid"] for line in open(f"{RUN}.stamps"))) < 2:
+        while len(set(json.loads(line)["pid"] for line in open(f"{RUN}.stamps"))) < RANKS:
             time.sleep(0.01)
     def insert_all_steps(self):
-        for number in range(2):
+        for number in range(RANKS):
             self.insert_function_step("meet", number, prerequisites=[])
+        self.insert_function_step("work", "last", wait=True)
 
 import multiprocessing
 report = Ranked(RUN, mpi=4, **QUICK).run()
 say(report.ok, len(multiprocessing.active_children()))
 """
-    )
-    with Child(run, script) as one, Child(run, script) as two:
+)
+
+
+@pytest.mark.parametrize("variable", ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"])
+def test_under_mpirun_or_srun_each_rank_is_there_already_and_none_is_started(tmp_path: Path, variable: str) -> None:
+    run, ranked = tmp_path / "run", (json.dumps({variable: "2"}), 2)
+    with Child(run, MEETING, *ranked) as one, Child(run, MEETING, *ranked) as two:
         assert (one.hear(), two.hear()) == ("True 0", "True 0")
     assert {line["pid"] for line in stamps(run)} == {one.pid, two.pid}
+    assert len(begun(run)) == 3
+
+
+@pytest.mark.skipif(shutil.which("mpirun") is None, reason="mpirun is not installed")
+def test_a_real_mpirun_starts_the_ranks_that_share_the_steps(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    mpirun = ("mpirun", "--allow-run-as-root", "--oversubscribe", "-np", "3")
+    with Child(run, MEETING, "{}", 3, before=mpirun) as child:
+        assert [child.hear() for _ in range(3)] == ["True 0"] * 3
+        child.succeed()
+    assert sorted(map(str, begun(run))) == ["0", "1", "2", "last"]

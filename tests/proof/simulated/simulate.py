@@ -23,19 +23,17 @@ from multiprocesstools.claims.bind import Expelled
 from multiprocesstools.claims.claim import Refusal, end, give_up, take
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim, How
-from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.instance import Instance, Rules
 from multiprocesstools.claims.publish import Published, discard, publish
-from multiprocesstools.claims.record import Beat, Record
 from multiprocesstools.claims.slots import Slot
 from multiprocesstools.claims.survey import SETTLED, State
 from multiprocesstools.claims.sweep import sweep
 from multiprocesstools.errors import ClaimLost
 from tests.proof.figures import Figures
 from tests.proof.simulated.clients import forget, lose_power
-from tests.proof.simulated.disk import SimulatedDisk
-from tests.proof.simulated.kernel import Kernel, KernelClock, KernelLock, Machine, Process, Task
-from tests.proof.simulated.players import DIRECTORIES, HALF, INSTANCES, OUT, WHOLE, identity_of
+from tests.proof.simulated.kernel import Kernel, Machine, Process, Task
+from tests.proof.simulated.members import instance_of
+from tests.proof.simulated.players import DIRECTORIES, HALF, INSTANCES, OUT, WHOLE
 from tests.proof.simulated.server import Operation, parent, start
 from tests.proof.simulated.server import State as Disk
 from tests.proof.simulated.story import Story, draw
@@ -124,23 +122,14 @@ class Simulation:
         return process
 
     def _instance(self, process: Process) -> Instance:
-        own = Record(f"{process.number:032x}", "test", process.number,
-                     identity_of(process.number, process.machine.name), 0.0, Beat())  # fmt: skip
         rules = Rules(BEAT_SECONDS, PATIENCE_SECONDS, self.story.max_attempts, self.story.durable)
-        me = Instance(
-            SimulatedDisk(self.kernel.ask, process.number), KernelClock(self.kernel, process.machine), INSTANCES, own,
-            rules, notice=lambda *event, **facts: self._notice(process, *event, **facts),
-            is_gone=lambda other: self._is_gone(process, other),
-            is_here=lambda other: other.machine == process.machine.name and self.processes[other.pid].alive,
-            writes_in_place=lambda directory: self.story.style == "in place",
+        me = instance_of(
+            process, self.processes, self.kernel, rules, in_place=self.story.style == "in place",
+            notice=lambda *event, **facts: self._notice(process, *event, **facts),
         )  # fmt: skip
-        me._keeping = KernelLock(self.kernel)  # type: ignore[assignment]
         if self.story.style == "copies":
             me.copies.add(OUT)
         return me
-
-    def _is_gone(self, process: Process, other: Identity) -> bool:
-        return other.machine == process.machine.name and not self.processes[other.pid].alive
 
     def _beat(self, process: Process, me: Instance) -> None:
         while process.alive:

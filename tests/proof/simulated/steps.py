@@ -10,6 +10,7 @@ the run to its end.
 
 import random
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -22,10 +23,9 @@ from multiprocesstools.claims.bind import Expelled
 from multiprocesstools.claims.claim import Refusal, end, take
 from multiprocesstools.claims.ended import Outcome
 from multiprocesstools.claims.hands import Claim, How
-from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.instance import Instance, Rules
 from multiprocesstools.claims.publish import Published, publish_draft
-from multiprocesstools.claims.record import Beat, Record, Unreadable, decode
+from multiprocesstools.claims.record import Unreadable, decode
 from multiprocesstools.claims.slots import Files, Listing, Slot, read_listing
 from multiprocesstools.errors import RunDirectoryUnusable, SessionReplaced, StepTakenOver
 from multiprocesstools.items.fate import Fate
@@ -33,14 +33,15 @@ from multiprocesstools.items.results import encode
 from multiprocesstools.run.directory import unusable
 from multiprocesstools.steps.conductor import Conductor, Wishes
 from multiprocesstools.steps.inserting import Insertion, Request
+from multiprocesstools.steps.performer import Current
 from multiprocesstools.steps.place import Place
 from multiprocesstools.steps.scribe import Scribe
 from multiprocesstools.steps.session import enter_session
 from multiprocesstools.steps.step import SCRIPT, Step
 from tests.proof.simulated.clients import Ways, forget
 from tests.proof.simulated.disk import SimulatedDisk
-from tests.proof.simulated.kernel import Crashed, Kernel, KernelClock, KernelLock, Machine, Process, Task
-from tests.proof.simulated.players import identity_of
+from tests.proof.simulated.kernel import Crashed, Kernel, Machine, Process, Task
+from tests.proof.simulated.members import instance_of, is_gone
 from tests.proof.simulated.server import start
 from tests.steps.detector import Stamp, faults, random_graph
 
@@ -138,18 +139,20 @@ class SimulatedCrew:
         return look_twice(self._me, slot)
 
 
-class SimulatedConductor(Conductor):
-    """The work of a step is handed in, and ends in virtual time. `perform(step, claim)` says how it ended."""
+class SimulatedPerformer:
+    """The work of a step is handed in, and ends in virtual time. `work(step, claim)` says how it ended."""
 
-    perform: Any
+    work: Any
 
-    def _attempt(self, step: Step, files: Files | None, share: Any) -> Fate | None:
-        slot = self.place.slot(self._open[step.id])
+    def __init__(self, crew: SimulatedCrew) -> None:
+        self._crew, self.current = crew, Current()
+
+    def perform(self, step: Step, slot: Slot, files: Files | None, share: Any) -> Fate | Refusal:
         taken = self._crew.take(slot, files, look=files is not None, how=How.DRAFT)
-        if isinstance(taken, Refusal):
-            return self._note_refusal(step, taken)
-        self._collisions = 0
-        return self.perform(step, taken)
+        fate: Fate | Refusal = taken if isinstance(taken, Refusal) else self.work(step, taken)
+        return fate
+
+    def count(self, step: Step, fate: object) -> None: ...
 
 
 class Simulation:
@@ -196,6 +199,7 @@ class Simulation:
         with (
             mock.patch("multiprocesstools.steps.conductor.time", clock),
             mock.patch("multiprocesstools.steps.outlook.time", clock),
+            mock.patch("multiprocesstools.steps.scribe.time", clock),
             mock.patch("multiprocesstools.steps.conductor.random", self.chance),
         ):
             yield
@@ -221,43 +225,41 @@ class Simulation:
         self.kernel.start(process, main, max(at, self.kernel.now))
 
     def _live(self, process: Process) -> None:
-        me = self._instance(process)
+        me = instance_of(process, self.processes, self.kernel, RULES, instances=INSTANCES)
         me.join()
         self.kernel.start(process, lambda heart: self._beat(process, me), self.kernel.now)
-        run = SimulatedRun(me.disk, process.number, lambda other: self._is_gone(process, other))  # type: ignore[arg-type]
+        run = SimulatedRun(me.disk, process.number, lambda other: is_gone(other, process, self.processes))  # type: ignore[arg-type]
         place = SimulatedPlace(run)  # type: ignore[arg-type]
         ledger = place.ledger(durable=False)
         own = me.record.file_name
-        enter_session(place, ledger, "simulated", self._script(), me=own)
+        enter_session(place, ledger, "simulated", self._script(), me=own, knows=lambda step: True)
         self.told.sessions = max(self.told.sessions, ledger.book.start.number)
-        conductor = SimulatedConductor(
-            SimulatedCrew(me), place, ledger, Wishes(), can_run=lambda step: True,  # type: ignore[arg-type]
-            carry_out=lambda *rest: None,
-        )  # fmt: skip
-        insertion = Insertion(conductor, Scribe(conductor._crew, conductor))
-        conductor.perform = lambda step, claim: self._work(process, me, insertion, step, claim)
+        crew = SimulatedCrew(me)
+        performer: Any = SimulatedPerformer(crew)
+        conductor = Conductor(
+            crew,
+            place,
+            ledger,
+            Wishes(),
+            can_run=lambda step: True,
+            performer=performer,  # type: ignore[arg-type]
+        )
+        insertion = Insertion(conductor, Scribe(crew, conductor, lambda step: True))  # type: ignore[arg-type]
+        performer.work = lambda step, claim: self._work(process, me, insertion, step, claim)
         conductor.look()
-        while not conductor.frontier.is_over:
+        while not self._is_over(conductor):
             if not conductor.work_once() or self.chance.random() < 0.2:
                 me.clock.sleep(self.chance.uniform(0.05, BEAT_SECONDS))
                 conductor.look()
         me.leave()
         self.ended = True
 
-    def _instance(self, process: Process) -> Instance:
-        own = Record(f"{process.number:032x}", "test", process.number,
-                     identity_of(process.number, process.machine.name), 0.0, Beat())  # fmt: skip
-        me = Instance(
-            SimulatedDisk(self.kernel.ask, process.number), KernelClock(self.kernel, process.machine), INSTANCES, own,
-            RULES, is_gone=lambda other: self._is_gone(process, other),
-            is_here=lambda other: other.machine == process.machine.name and self.processes[other.pid].alive,
-            writes_in_place=lambda directory: False,
-        )  # fmt: skip
-        me._keeping = KernelLock(self.kernel)  # type: ignore[assignment]
-        return me
-
-    def _is_gone(self, process: Process, other: Identity) -> bool:
-        return other.machine == process.machine.name and not self.processes[other.pid].alive
+    @staticmethod
+    def _is_over(conductor: Conductor) -> bool:
+        """As `Runner` asks it: still after a last look."""
+        if conductor.frontier.is_over:
+            conductor.look()
+        return conductor.frontier.is_over
 
     def _beat(self, process: Process, me: Instance) -> None:
         while process.alive:
@@ -282,8 +284,8 @@ class Simulation:
 
     def _work(self, process: Process, me: Instance, insertion: Insertion, step: Step, claim: Claim) -> Fate:
         self._stamp(process, step, "begin")
-        current = insertion._conductor.current
-        current.step, current.inserted = step, {}
+        current = insertion._conductor.performer.current
+        current.step, current.inserted, current.looked = step, Counter(), float("-inf")
         current.item = SimpleNamespace(  # type: ignore[assignment]
             final=SimpleNamespace(name=claim.slot.name), lost=claim.lost, attempt=claim.attempt
         )
@@ -296,7 +298,7 @@ class Simulation:
         except OSError:
             return self._end(me, claim, Outcome.FAILED)
         finally:
-            current.step = current.item = current.inserted = None
+            current.step = current.item = None
         self._stamp(process, step, "end")
         if step.name in self.failing:
             return self._end(me, claim, Outcome.FATAL)
