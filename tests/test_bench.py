@@ -254,7 +254,7 @@ def test_what_is_planted_is_what_a_cleanup_finds(small_lists: None, tmp_path: Pa
     million.child("plant", large, 15)
     left = [path.name for path in (tmp_path / "run" / "out").rglob(".*.claim-1")]
     assert len(left) == 15
-    million.command("cleanup", large.run, "--no-wait")
+    million.command("cleanup", large, "--no-wait")
     ended = [path.name for path in (tmp_path / "run" / "out").rglob(".*.ended-1")]
     assert len(ended) == 15
 
@@ -264,5 +264,5 @@ def test_the_memory_of_a_command_is_its_own_and_not_that_of_who_asks(small_lists
     million.make_done(large, 99)
     million.child("helper", large)
     mine = bytearray(b"x" * (300 << 20))
-    _, peak = million.command("status", large.run)
+    peak = million.command("status", large).peak_bytes
     assert 5 << 20 < peak < 150 << 20 < len(mine)

@@ -27,6 +27,7 @@ PARTS = {
     "nfs": "items on NFS v4.2",
     "nfs4": "remote calls of an item, one and four nodes on one list, NFS v4.2 and v3",
     "million": "a run of a million items of which 999,000 are done",
+    "million-nfs": "the same on NFS v4.2",
     "startup": "importing the package and the command",
 }
 SHORT_PARTS = ("disk", "tmpfs")
@@ -107,7 +108,12 @@ class Bench:
                 return startup.run(self.rounds)
         if reason := share.why_no_nfs():
             return [_unavailable(PARTS[part], reason)]
-        return nodes.run(self.rounds) if part == "nfs4" else self._items(share.NfsShare("4.2"))
+        match part:
+            case "nfs4":
+                return nodes.run(self.rounds)
+            case "million-nfs":
+                return million.run_nfs(self.rounds)
+        return self._items(share.NfsShare("4.2"))
 
     def _items(self, place: Any) -> list[Table]:
         """The tables of one place, one for each number of processes."""
