@@ -180,10 +180,16 @@ def _beside(path: str, run_directory: str, known: dict[str, str]) -> str:
 
 def _beside_all(paths: list[str], run_directory: str, known: dict[str, str]) -> list[str]:
     """The same for many: each folder is looked at once."""
-    parts = [path.rpartition(os.sep) for path in paths]
-    for folder in {folder for folder, sep, _ in parts if sep}.difference(known):
-        known[folder] = os.path.relpath(os.path.abspath(folder + os.sep), run_directory)
-    return [f"{known[folder]}/{name}" if sep else name for folder, sep, name in parts]
+    try:
+        return [
+            f"{known[folder]}/{name}" if sep else name
+            for path in paths
+            for folder, sep, name in (path.rpartition(os.sep),)
+        ]
+    except KeyError:  # what is asked of every path costs, with a million of them
+        for folder in {path.rpartition(os.sep)[0] for path in paths}.difference(known):
+            known[folder] = os.path.relpath(os.path.abspath(folder + os.sep), run_directory)
+        return _beside_all(paths, run_directory, known)
 
 
 def _identities(sources: list[Any], run_directory: str, known: dict[str, str]) -> Iterator[str]:

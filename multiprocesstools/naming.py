@@ -9,7 +9,6 @@ import os
 import re
 import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
 from itertools import islice
 from typing import Any
 from zlib import crc32
@@ -152,22 +151,17 @@ class _Columns:
             return list(map(str, self._sources))
         raise _Careful
 
-    @cached_property
-    def _parts(self) -> list[tuple[str, str, str]]:
-        """The folder and the name of each path, and what stands between."""
-        return [path.rpartition("/") for path in self._paths()]
-
     def _name(self) -> list[str]:
-        names = [name for _, _, name in self._parts]
+        names = [path.rpartition("/")[2] for path in self._paths()]
         if "" in names or "." in names:
             raise _Careful
         return names
 
     def _stem(self) -> list[str]:
-        parts = [name.rpartition(".") for name in self.column("name")]
         return [
-            stem if stem and suffix and stem[0] != "." else _split(stem + dot + suffix)[0]
-            for stem, dot, suffix in parts
+            stem if stem and suffix and stem[0] != "." else _split(name)[0]
+            for name in self.column("name")
+            for stem, _, suffix in (name.rpartition("."),)
         ]
 
     def _suffix(self) -> list[str]:
@@ -175,7 +169,7 @@ class _Columns:
 
     def _parent(self) -> list[str]:
         self.column("name")
-        folders = [folder for folder, _, _ in self._parts]
+        folders = [path.rpartition("/")[0] for path in self._paths()]
         from pathlib import PurePath
 
         names = {folder: PurePath(folder).name for folder in set(folders)}
