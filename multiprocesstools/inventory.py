@@ -61,7 +61,7 @@ class Inventory:
                 yield Block(text, names, self._sources(self._work.indices[first:end]))
 
     def digest(self, *, likely_new: bool = False) -> str:
-        """What tells this list from every other. `likely_new`: `compressed` will be asked for, so it is made as well."""
+        """What tells this list from every other. `likely_new`: `compressed` will be asked for, and is made too."""
         seen, packer = hashlib.sha256(), zlib.compressobj(_FASTEST)
         parts = []
         for block in self.blocks():

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripts.bench_files import calls, contestants, machine, million, nodes, places, share, startup
+from scripts.bench_files import calls, contestants, layouts, machine, million, nodes, places, share, startup
 from scripts.bench_files.job import Contestant
 from scripts.bench_files.measure import Campaign, Series, say
 from scripts.bench_files.table import Table, scaling, throughput
@@ -26,6 +26,8 @@ PARTS = {
     "tmpfs": "items in memory",
     "nfs": "items on NFS v4.2",
     "nfs4": "remote calls of an item, one and four nodes on one list, NFS v4.2 and v3",
+    "layouts": "one and two processes, finals in one directory and in several, and in chunks",
+    "nfs4-layouts": "the same with finals in one directory and in several, and in chunks, NFS v4.2",
     "million": "a run of a million items of which 999,000 are done",
     "million-nfs": "the same on NFS v4.2",
     "startup": "importing the package and the command",
@@ -102,6 +104,8 @@ class Bench:
             case "tmpfs":
                 place = places.memory_disk()
                 return self._items(place) if place else [_unavailable("tmpfs", "there is no /dev/shm")]
+            case "layouts":
+                return layouts.run(places.local_disk(self.root, own_filesystem=not self.short), self.rounds)
             case "million":
                 return million.run(self.root, self.rounds)
             case "startup":
@@ -111,6 +115,8 @@ class Bench:
         match part:
             case "nfs4":
                 return nodes.run(self.rounds)
+            case "nfs4-layouts":
+                return nodes.run_layouts(self.rounds)
             case "million-nfs":
                 return million.run_nfs(self.rounds)
         return self._items(share.NfsShare("4.2"))
