@@ -1,6 +1,6 @@
 """Measures the package against floors and peers, prints the tables and saves them.
 
-    python -m scripts.bench_files [--short] [--only PART ...] [--rounds N] [--save FILE]
+    python -m scripts.bench_files [--short] [--only PART ...] [--rounds N] [--seconds S] [--save FILE]
 
 The short form needs neither root nor peers: the package against its floors, with one and two processes.
 """
@@ -47,7 +47,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # disks and labs are taken down
     began, facts = time.time(), machine.facts()
     wanted = options.only or (SHORT_PARTS if options.short else tuple(PARTS))
-    bench = Bench(Path.cwd(), options.rounds or (3 if options.short else 5), options.short)
+    bench = Bench(Path.cwd(), options.rounds or (3 if options.short else 5), options.short, options.seconds)
     tables = []
     for part in wanted:
         print(f"{part}: {PARTS[part]} ...", file=sys.stderr, flush=True)
@@ -75,22 +75,27 @@ def _parse() -> argparse.Namespace:
         "--only", action="append", choices=PARTS, metavar="PART", help=f"one of {', '.join(PARTS)}; may be repeated"
     )
     parser.add_argument("--rounds", type=int, help="how often everything is measured (5)")
+    parser.add_argument("--seconds", type=float, help="how long a run of the package takes, about (1; on NFS 2)")
     parser.add_argument(
         "--save", metavar="FILE", type=Path, help="where the tables go; a .json beside it has all figures"
     )
     options = parser.parse_args()
     if options.rounds is not None and options.rounds < 1:
         parser.error("--rounds must be at least 1")
+    if options.seconds is not None and not 0.1 <= options.seconds <= 60:
+        parser.error("--seconds must be from 0.1 to 60")
     return options
 
 
 @dataclass
 class Bench:
-    """What is measured, and how often. `counted`: the calls of an item, the same on every local filesystem."""
+    """What is measured, how often, and how long. `counted`: the calls of an item, the same on every local
+    filesystem."""
 
     root: Path
     rounds: int
     short: bool
+    seconds: float | None = None
     counted: dict[tuple[str, int], calls.Calls] = field(default_factory=dict)
 
     @property
@@ -124,7 +129,7 @@ class Bench:
     def _items(self, place: Any) -> list[Table]:
         """The tables of one place, one for each number of processes."""
         long = 2.0 if place.nodes > 1 else 1.0  # what happens once is dearer on NFS
-        campaign = Campaign(place, self.rounds, 0.25 if self.short else long)
+        campaign = Campaign(place, self.rounds, self.seconds or (0.25 if self.short else long))
         series: dict[int, list[Series]] = {}
         tables = []
         with place:
@@ -178,7 +183,8 @@ def _heading(options: argparse.Namespace, facts: dict[str, str], bench: Bench, b
 def _command(options: argparse.Namespace) -> str:
     """What was asked for, without the names of files."""
     words = ["--short"] * options.short + [f"--only {part}" for part in options.only or ()]
-    return " ".join(["scripts/bench", *words, *([f"--rounds {options.rounds}"] if options.rounds else ())])
+    words += [f"--{name} {value}" for name in ("rounds", "seconds") if (value := getattr(options, name))]
+    return " ".join(["scripts/bench", *words])
 
 
 def _default_file(began: float, options: argparse.Namespace) -> Path:

@@ -26,7 +26,7 @@ _HERE = Here()
 _STARTS = "scripts.bench_files.starts"
 _JOURNALS = 8
 _IMAGE_BYTES, _INODES = 8 << 30, 1_200_000
-_FOLDERS = (256, 1)
+_FOLDERS = (1, 256)
 _EVENT = (
     '{{"time": {time:.3f}, "at": {at:.3f}, "event": "{event}", "item": "out/plate{folder:03d}/image{number:07d}.csv", '
     '"attempt": 1{rest}, "host": "node{host}"}}\n'
@@ -119,10 +119,12 @@ def _large_run(place: Path, host: Host, folders: int, rounds: int, sizes: Sizes)
     small = Large(place / f"small-{folders}", folders, SMALL, host)
     for one in (large, small):
         make_done(one, one.items - sizes.left)
-    child("helper", small)
     figures = Figures(_bases(sizes.left_over))
     for number in range(rounds):
         say(f"a large list in {large.where}, {on_text(host)}, round {number + 1} of {rounds}")
+        for one in (large, small):
+            keep("remove", one, 0)  # every round begins with nothing but the outputs
+        child("helper", small)
         _start_round(figures, large)
         _status_round(figures, large, small)
         _cleanup_round(figures, large, sizes.left_over, "")
@@ -155,7 +157,6 @@ def make_done(one: Large, done: int) -> None:
 
 
 def _start_round(figures: Figures, large: Large) -> None:
-    keep("remove", large, 0)
     for name, what in (("floor", "floor"), ("first start, writes the plan", "helper"), ("later start", "helper")):
         said = child(what, large)
         figures.add(name, said, f"{said.peak_bytes / large.items:,.0f} bytes/item")

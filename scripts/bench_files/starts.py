@@ -54,7 +54,7 @@ def main() -> None:
         case "plant":
             _plant(run, listed, folders, number[0])
         case "remove":
-            _remove(run, everything=number[0] > 0)
+            _remove(run, folders, everything=number[0] > 0)
         case _:
             importlib.import_module("multiprocesstools.helper")  # its import is measured elsewhere
             with ExitStack() as stack:
@@ -110,9 +110,17 @@ def _make(run: str, listed: list[str], folders: int) -> None:
         os.close(os.open(f"{out}/{final(source, pattern)}", os.O_CREAT | os.O_WRONLY))
 
 
-def _remove(run: str, *, everything: bool) -> None:
-    for path in [run] if everything else [f"{run}/.multiprocesstools", f"{run}/multiprocesstools_logs"]:
-        shutil.rmtree(path, ignore_errors=not everything)
+def _remove(run: str, folders: int, *, everything: bool) -> None:
+    if everything:
+        shutil.rmtree(run)
+        return
+    for path in (f"{run}/.multiprocesstools", f"{run}/multiprocesstools_logs"):
+        shutil.rmtree(path, ignore_errors=True)
+    for place in [f"{run}/out/plate{number:03d}" for number in range(folders)] if folders > 1 else [f"{run}/out"]:
+        with os.scandir(place) as entries:
+            hidden = [entry.path for entry in entries if entry.name[0] == "."]
+        for path in hidden:
+            os.unlink(path)
 
 
 def _floor(run: str, listed: list[str], folders: int, stack: ExitStack) -> None:
