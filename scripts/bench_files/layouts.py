@@ -16,7 +16,7 @@ from scripts.bench_files.table import Table, ratio_text, scaling
 
 FOLDERS = (1, 2, 16, 256)
 CHUNKS: tuple[Any, ...] = (20, "auto")
-ITEMS = {False: 30_000, True: 5_000}
+ITEMS = {False: 20_000, True: 3_000}
 """Many, by whether they are synced: what happens once at the start and at the end of a run is no matter here."""
 
 
