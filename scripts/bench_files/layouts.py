@@ -22,38 +22,33 @@ ITEMS = {False: 20_000, True: 3_000}
 
 def rows(folders: Sequence[int], *, sync: bool) -> list[Contestant]:
     """The floor and the package in each layout, and in chunks where the finals lie in one directory or in the most."""
-    ending = "-sync" if sync else ""
-    floor, ours = contestants.named(f"floor{ending}"), contestants.named(f"ours{ending}")
     made = []
     for number in folders:
-        floor_key = f"{floor.key}-in-{number}"
-        made.append(_row(floor, floor_key, floor_key, f"floor, {_where(number)}", number))
-        made.append(_row(ours, f"{ours.key}-in-{number}", floor_key, f"multiprocesstools, {_where(number)}", number))
+        floor, ours = _pair("floor", "ours", number, sync)
+        made += [floor, ours]
         for chunk in CHUNKS if number in (folders[0], folders[-1]) else ():
-            label = f"multiprocesstools, {_where(number)}, chunk={chunk}"
-            row = _row(ours, f"{ours.key}-in-{number}-chunk-{chunk}", floor_key, label, number)
-            made.append(replace(row, variant=row.variant | {"items": {"chunk": chunk}}))
+            variant = ours.variant | {"items": {"chunk": chunk}}
+            label = f"{ours.label}, chunk={chunk}"
+            made.append(replace(ours, key=f"{ours.key}-chunk-{chunk}", label=label, variant=variant))
     return made
 
 
 def result_rows(folders: Sequence[int], *, sync: bool) -> list[Contestant]:
     """The same where the package writes the result into its own claim."""
-    ending = "-sync" if sync else ""
-    floor, ours = contestants.named(f"result{ending}"), contestants.named(f"ours-results{ending}")
-    made = []
-    for number in folders:
-        key = f"{floor.key}-in-{number}"
-        made.append(_row(floor, key, key, f"{floor.label}, {_where(number)}", number))
-        made.append(_row(ours, f"{ours.key}-in-{number}", key, f"{ours.label}, {_where(number)}", number))
-    return made
+    return [row for number in folders for row in _pair("result", "ours-results", number, sync)]
 
 
-def _row(one: Contestant, key: str, floor: str, label: str, folders: int) -> Contestant:
-    return replace(one, key=key, floor=floor, label=label, variant=one.variant | {"folders": folders})
+def _pair(floor: str, ours: str, folders: int, sync: bool) -> tuple[Contestant, Contestant]:
+    """A floor and the package, with the finals in so many directories."""
+    one, other = (contestants.named(f"{key}-sync" if sync else key) for key in (floor, ours))
+    base = _row(one, f"{one.key}-in-{folders}", folders)
+    return base, _row(other, base.key, folders)
 
 
-def _where(folders: int) -> str:
-    return f"{folders} directories" if folders > 1 else "one directory"
+def _row(one: Contestant, floor: str, folders: int) -> Contestant:
+    label = f"{one.label}, {f'{folders} directories' if folders > 1 else 'one directory'}"
+    variant = one.variant | {"folders": folders}
+    return replace(one, key=f"{one.key}-in-{folders}", floor=floor, label=label, variant=variant)
 
 
 def run(place: Any, rounds: int) -> list[Table]:
