@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench_files import calls, contestants, million, rpcs
+from scripts.bench_files import calls, contestants, layouts, million, rpcs
 from scripts.bench_files.contestants import ours
 from scripts.bench_files.floors import CONTESTANTS as FLOORS
 from scripts.bench_files.job import Contestant, Job
 from scripts.bench_files.measure import Campaign, Run, Series, run_once
-from scripts.bench_files.places import BenchError
+from scripts.bench_files.places import BenchError, Folder
 from scripts.bench_files.table import throughput
 from tests.tools import CHECKOUT
 
@@ -235,7 +235,7 @@ def small_lists(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_the_large_list_has_a_row_for_start_status_cleanup_and_journals(small_lists: None, tmp_path: Path) -> None:
-    many, one, journals = million.run(tmp_path, 1, million.Sizes(600, 100, 30, 800))
+    one, many, journals = million.run(tmp_path, 1, million.Sizes(600, 100, 30, 800))
     for table in (many, one):
         names = [row["what"] for row in table.data]
         assert {"floor", "first start, writes the plan", "later start", "mpt status"} <= set(names)
@@ -254,7 +254,7 @@ def test_what_is_planted_is_what_a_cleanup_finds(small_lists: None, tmp_path: Pa
     million.child("plant", large, 15)
     left = [path.name for path in (tmp_path / "run" / "out").rglob(".*.claim-1")]
     assert len(left) == 15
-    million.command("cleanup", large.run, "--no-wait")
+    million.command("cleanup", large, "--no-wait")
     ended = [path.name for path in (tmp_path / "run" / "out").rglob(".*.ended-1")]
     assert len(ended) == 15
 
@@ -264,5 +264,37 @@ def test_the_memory_of_a_command_is_its_own_and_not_that_of_who_asks(small_lists
     million.make_done(large, 99)
     million.child("helper", large)
     mine = bytearray(b"x" * (300 << 20))
-    _, peak = million.command("status", large.run)
+    peak = million.command("status", large).peak_bytes
     assert 5 << 20 < peak < 150 << 20 < len(mine)
+
+
+def test_a_round_begins_with_nothing_but_the_outputs(small_lists: None, tmp_path: Path) -> None:
+    large = million.Large(tmp_path / "run", 4, 100)
+    million.make_done(large, 80)
+    million.child("plant", large, 15)
+    assert (tmp_path / "run" / ".multiprocesstools").exists()
+    million.keep("remove", large, 0)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["out"]
+    assert len([path for path in (tmp_path / "run" / "out").rglob("*") if path.is_file()]) == 80
+    million.keep("remove", large, 1)
+    assert not (tmp_path / "run").exists()
+
+
+# -- layouts
+
+
+def test_in_every_layout_all_items_are_done_once_and_lie_where_the_layout_says(tmp_path: Path) -> None:
+    rows = [*layouts.rows((1, 4), sync=False), *layouts.result_rows((4,), sync=False)]
+    with Folder("here", tmp_path, "a folder") as place:
+        for row in rows:
+            run = run_once(place, row, 40, 2)
+            assert (run.lost, run.twice) == (0, 0), row.label
+            job = Job(str(tmp_path), 40, 2, variant=row.variant)
+            assert len({job.place(index) for index in range(40)}) == row.variant["folders"]
+
+
+def test_a_floor_gives_each_process_directories_of_its_own() -> None:
+    jobs = [Job("", 40, 2, number, {"folders": 4}) for number in range(2)]
+    first, second = ({job.place(index) for index in job.share()} for job in jobs)
+    assert len(first) == len(second) == 2 and first.isdisjoint(second)
+    assert sorted(index for job in jobs for index in job.share()) == list(range(40))

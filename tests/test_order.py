@@ -139,3 +139,20 @@ def test_everything_is_listed_at_the_start_if_that_is_cheap() -> None:
 
 def test_an_empty_board_ends_at_once() -> None:
     assert Walk(bytearray(), [], "given", "a").next() is None
+
+
+@pytest.mark.parametrize("seed", list("abcdefgh"))
+def test_whoever_has_met_somebody_goes_where_nobody_is_about_to_arrive(seed: str) -> None:
+    """In the first of several open directories the other one is at work, as it walks upwards."""
+    states = bytearray(40)
+    spans = [(first, first + 10) for first in range(0, 40, 10)]
+    walking = Walk(states, spans, "spread", seed, start=0.0)
+    assert walking.next() == Step(Act.LIST, 0)
+    walking.listed(0)
+    assert tried(walking) == 0
+    walking.met()
+    states[0:20] = bytes([TAKEN]) * 20  # another one has worked here, and goes on in the third directory
+    walking.listed(0)
+    assert walking.next() == Step(Act.LIST, 3)
+    walking.listed(3)
+    assert 30 <= tried(walking) < 40

@@ -8,7 +8,7 @@ import pytest
 
 from multiprocesstools.errors import DuplicateFinal, ListChanged, NewerFormat
 from multiprocesstools.plans.finals import work_list
-from multiprocesstools.plans.inventory import Inventory
+from multiprocesstools.plans.inventory import Inventory, decode
 from multiprocesstools.plans.plans import Plan, Plans
 from multiprocesstools.run.directory import Run
 from tests.clocks import FrozenClock, HandClock
@@ -130,3 +130,12 @@ def test_an_in_place_plan_is_never_missing_and_directories_outside_the_run_are_a
     assert plan.stat().st_ino == inode
     assert plans.writes_in_place(str(tmp_path / "elsewhere"))
     assert plans.directories() == [out]
+
+
+def test_a_list_has_one_digest_and_one_text_whether_they_are_made_together_or_one_by_one(plans: Plans) -> None:
+    items = {f"{index}.csv": f"in{index % 3}/{index}.tif" for index in range(10_000)}
+    together, by_and_by = inventory(plans, items), inventory(plans, items)
+    assert together.digest(likely_new=True) == by_and_by.digest()
+    assert together.compressed() == by_and_by.compressed()
+    blocks = list(decode(by_and_by.compressed(), len(items)))
+    assert [name for block in blocks for name in block.names] == list(items)

@@ -4,6 +4,7 @@ Guarantee: a listing is read once, in blocks, and the names that may be of the p
 what else is held is said at each way of noting. Names that come twice do no harm.
 """
 
+import time
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
@@ -11,6 +12,28 @@ from itertools import islice
 from multiprocesstools.claims.disk import Entry
 
 _BLOCK = 4096
+_GROUP, _PROBES, _QUICK_SECONDS = 256, 4, 50e-6
+
+
+class _Kinds:
+    """What is neither a file nor a link to one (`odd`), as long as that is cheap to know.
+
+    A listing says the kind of an entry, except where it does not: on NFS beyond the first answers of a large directory
+    each kind costs a remote call, and a million of them minutes. So from where several in a row are slow nothing is
+    looked at any more.
+    """
+
+    def __init__(self) -> None:
+        self.odd: list[Entry] = []
+        self._is_cheap = True
+
+    def look(self, entries: list[Entry]) -> None:
+        for first in range(0, len(entries), _GROUP):
+            group = entries[first : first + _GROUP]
+            self._is_cheap = self._is_cheap and any(map(_is_quick, group[-_PROBES:]))
+            if not self._is_cheap:
+                return
+            self.odd += _odd_ones(group)
 
 
 class Names:
@@ -47,8 +70,11 @@ class Shown:
 
     def __init__(self, known: set[str], *, kinds: bool = False) -> None:
         """`known` is used up. `kinds`: note also what is `odd`."""
-        self._missing, self._kinds = known, kinds
-        self.odd: list[Entry] = []
+        self._missing, self._kinds = known, _Kinds() if kinds else None
+
+    @property
+    def odd(self) -> list[Entry]:
+        return self._kinds.odd if self._kinds else []
 
     def gather(self, entries: Iterable[Entry]) -> list[Entry]:
         """The same for the known finals alone. Only what is missing is held, so that a long listing needs no room."""
@@ -57,7 +83,7 @@ class Shown:
             before = len(self._missing)
             self._missing.difference_update([entry.name for entry in block])
             if self._kinds:
-                self.odd += _odd_ones(block)
+                self._kinds.look(block)
             if before - len(self._missing) != len(block):  # else all of them were known
                 hidden += [entry for entry in block if entry.name[0] == "."]
         return hidden
@@ -68,6 +94,13 @@ class Shown:
 
     def discard(self, name: str) -> None:
         self._missing.add(name)
+
+
+def _is_quick(entry: Entry) -> bool:
+    """Was its kind known without asking a server?"""
+    began = time.perf_counter()
+    entry.is_file(follow_symlinks=False)
+    return time.perf_counter() - began < _QUICK_SECONDS
 
 
 def _odd_ones(block: list[Entry]) -> list[Entry]:
@@ -85,20 +118,27 @@ class Marks:
         self._places = places
         self._shown = bytearray(len(places))
         self._inodes = array("Q", bytes(8 * len(places)))
-        self.odd: list[Entry] = []
+        self._kinds = _Kinds()
+
+    @property
+    def odd(self) -> list[Entry]:
+        return self._kinds.odd
 
     def gather(self, entries: Iterable[Entry]) -> list[Entry]:
         """The same for the known finals alone."""
-        hidden, where = [], self._places.get
+        hidden, shown, where = [], [], self._places.get
         for entry in entries:
             place = where(entry.name)
             if place is not None:
                 self._shown[place] = 1
                 self._inodes[place] = entry.inode()
-                if not entry.is_file(follow_symlinks=False):
-                    self.odd.append(entry)
+                shown.append(entry)
+                if len(shown) == _BLOCK:
+                    self._kinds.look(shown)
+                    shown.clear()
             elif entry.name[0] == ".":
                 hidden.append(entry)
+        self._kinds.look(shown)
         return hidden
 
     def __contains__(self, name: object) -> bool:

@@ -149,9 +149,14 @@ class Walk:
         self._left = [folder for folder in self._left if self._is_open(folder)]
         if self._left:
             near = bisect_left(self._left, self._next) % len(self._left)
-            self._here = self._left[near] if self._next >= 0 else self._chance.choice(self._left)
+            self._here = self._left[near] if self._next >= 0 else self._chance.choice(self._behind())
             self._next = self._here + 1
         return bool(self._left)
+
+    def _behind(self) -> list[int]:
+        """The open directories behind an open one, if there are any: in the first of several somebody is at work."""
+        there = set(self._left)
+        return [folder for folder in self._left if (folder or len(self._spans)) - 1 in there] or self._left
 
     def _is_open(self, folder: int) -> bool:
         return self._states.find(OPEN, *self._spans[folder]) >= 0

@@ -169,17 +169,27 @@ def source_identities(sources: list[Any], run_directory: str, known: dict[str, s
     if kinds <= {str} and os.sep not in "".join(sources):
         return sources
     if kinds <= {str}:
-        return [_beside(source, run_directory, known) if os.sep in source else source for source in sources]
+        return _beside_all(sources, run_directory, known)
     return list(_identities(sources, run_directory, known))
 
 
 def _beside(path: str, run_directory: str, known: dict[str, str]) -> str:
     """A path as it is written in plans: from the run directory."""
-    folder, sep, name = path.rpartition(os.sep)
-    place = known.get(folder + sep)
-    if place is None:
-        place = known[folder + sep] = os.path.relpath(os.path.abspath(folder + sep), run_directory)
-    return f"{place}/{name}"
+    return _beside_all([path], run_directory, known)[0]
+
+
+def _beside_all(paths: list[str], run_directory: str, known: dict[str, str]) -> list[str]:
+    """The same for many: each folder is looked at once."""
+    try:
+        return [
+            f"{known[folder]}/{name}" if sep else name
+            for path in paths
+            for folder, sep, name in (path.rpartition(os.sep),)
+        ]
+    except KeyError:  # what is asked of every path costs, with a million of them
+        for folder in {path.rpartition(os.sep)[0] for path in paths}.difference(known):
+            known[folder] = os.path.relpath(os.path.abspath(folder + os.sep), run_directory)
+        return _beside_all(paths, run_directory, known)
 
 
 def _identities(sources: list[Any], run_directory: str, known: dict[str, str]) -> Iterator[str]:

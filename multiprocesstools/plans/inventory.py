@@ -49,6 +49,7 @@ class Inventory:
         self._work, self._directory = work, run_directory
         self._folders = {self._relative(folder.path): folder for folder in work.folders}
         self._known: dict[str, str] = {}
+        self._compressed = b""
 
     def __len__(self) -> int:
         return len(self._work)
@@ -60,18 +61,23 @@ class Inventory:
                 names = folder.names[first - folder.first : end - folder.first]
                 yield Block(text, names, self._sources(self._work.indices[first:end]))
 
-    def digest(self) -> str:
-        """What tells this list from every other."""
-        seen = hashlib.sha256()
+    def digest(self, *, likely_new: bool = False) -> str:
+        """What tells this list from every other. `likely_new`: `compressed` will be asked for, and is made too."""
+        seen, packer = hashlib.sha256(), zlib.compressobj(_FASTEST)
+        parts = []
         for block in self.blocks():
-            for part in encode(block):
-                seen.update(part)
+            text = b"".join(encode(block))
+            seen.update(text)
+            if likely_new:
+                parts.append(packer.compress(text))
+        self._compressed = b"".join((*parts, packer.flush())) if likely_new else b""
         return seen.hexdigest()
 
     def compressed(self) -> bytes:
-        packer = zlib.compressobj(_FASTEST)
-        parts = [packer.compress(b"".join(encode(block))) for block in self.blocks()]
-        return b"".join((*parts, packer.flush()))
+        """The list as it is written down, once it has a digest."""
+        if not self._compressed:
+            self.digest(likely_new=True)
+        return self._compressed
 
     def conflict(self, others: Iterable[Block]) -> tuple[str, str, str] | None:
         """The first final that another list makes of another source: it, the source there, and the source here."""

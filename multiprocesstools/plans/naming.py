@@ -158,7 +158,11 @@ class _Columns:
         return names
 
     def _stem(self) -> list[str]:
-        return [_split(name)[0] for name in self.column("name")]
+        return [
+            stem if stem and suffix and stem[0] != "." else _split(name)[0]
+            for name in self.column("name")
+            for stem, _, suffix in (name.rpartition("."),)
+        ]
 
     def _suffix(self) -> list[str]:
         return [_split(name)[1] for name in self.column("name")]

@@ -96,13 +96,13 @@ class Plans:
 
         The cut that was recorded first counts. DuplicateFinal, ListChanged, ChunksDiffer.
         """
-        digest = items.digest()
-        key = sha256(os.fsencode("\0".join((template, directory, digest))))[:32]
         known = self.all()
+        same = [plan for plan in known if (plan.template, plan.directory) == (template, directory)]
+        digest = items.digest(likely_new=not same)
+        key = sha256(os.fsencode("\0".join((template, directory, digest))))[:32]
         folders = [self._written(folder) for folder in directories]
         agreement = Agreement(self, items, folders, own)
         agreement.make_way([plan for plan in known if plan.key != key])
-        same = [plan for plan in known if (plan.template, plan.directory) == (template, directory)]
         if same and same[-1].key == key:
             return same[-1]
         if numbered and same:

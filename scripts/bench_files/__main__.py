@@ -1,6 +1,6 @@
 """Measures the package against floors and peers, prints the tables and saves them.
 
-    python -m scripts.bench_files [--short] [--only PART ...] [--rounds N] [--save FILE]
+    python -m scripts.bench_files [--short] [--only PART ...] [--rounds N] [--seconds S] [--save FILE]
 
 The short form needs neither root nor peers: the package against its floors, with one and two processes.
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripts.bench_files import calls, contestants, machine, million, nodes, places, share, startup
+from scripts.bench_files import calls, contestants, layouts, machine, million, nodes, places, share, startup
 from scripts.bench_files.job import Contestant
 from scripts.bench_files.measure import Campaign, Series, say
 from scripts.bench_files.table import Table, scaling, throughput
@@ -26,7 +26,10 @@ PARTS = {
     "tmpfs": "items in memory",
     "nfs": "items on NFS v4.2",
     "nfs4": "remote calls of an item, one and four nodes on one list, NFS v4.2 and v3",
+    "layouts": "one and two processes, finals in one directory and in several, and in chunks",
+    "nfs4-layouts": "the same with finals in one directory and in several, and in chunks, NFS v4.2",
     "million": "a run of a million items of which 999,000 are done",
+    "million-nfs": "the same on NFS v4.2",
     "startup": "importing the package and the command",
 }
 SHORT_PARTS = ("disk", "tmpfs")
@@ -44,7 +47,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # disks and labs are taken down
     began, facts = time.time(), machine.facts()
     wanted = options.only or (SHORT_PARTS if options.short else tuple(PARTS))
-    bench = Bench(Path.cwd(), options.rounds or (3 if options.short else 5), options.short)
+    bench = Bench(Path.cwd(), options.rounds or (3 if options.short else 5), options.short, options.seconds)
     tables = []
     for part in wanted:
         print(f"{part}: {PARTS[part]} ...", file=sys.stderr, flush=True)
@@ -72,22 +75,27 @@ def _parse() -> argparse.Namespace:
         "--only", action="append", choices=PARTS, metavar="PART", help=f"one of {', '.join(PARTS)}; may be repeated"
     )
     parser.add_argument("--rounds", type=int, help="how often everything is measured (5)")
+    parser.add_argument("--seconds", type=float, help="how long a run of the package takes, about (1; on NFS 2)")
     parser.add_argument(
         "--save", metavar="FILE", type=Path, help="where the tables go; a .json beside it has all figures"
     )
     options = parser.parse_args()
     if options.rounds is not None and options.rounds < 1:
         parser.error("--rounds must be at least 1")
+    if options.seconds is not None and not 0.1 <= options.seconds <= 60:
+        parser.error("--seconds must be from 0.1 to 60")
     return options
 
 
 @dataclass
 class Bench:
-    """What is measured, and how often. `counted`: the calls of an item, the same on every local filesystem."""
+    """What is measured, how often, and how long. `counted`: the calls of an item, the same on every local
+    filesystem."""
 
     root: Path
     rounds: int
     short: bool
+    seconds: float | None = None
     counted: dict[tuple[str, int], calls.Calls] = field(default_factory=dict)
 
     @property
@@ -101,18 +109,27 @@ class Bench:
             case "tmpfs":
                 place = places.memory_disk()
                 return self._items(place) if place else [_unavailable("tmpfs", "there is no /dev/shm")]
+            case "layouts":
+                return layouts.run(places.local_disk(self.root, own_filesystem=not self.short), self.rounds)
             case "million":
                 return million.run(self.root, self.rounds)
             case "startup":
                 return startup.run(self.rounds)
         if reason := share.why_no_nfs():
             return [_unavailable(PARTS[part], reason)]
-        return nodes.run(self.rounds) if part == "nfs4" else self._items(share.NfsShare("4.2"))
+        match part:
+            case "nfs4":
+                return nodes.run(self.rounds)
+            case "nfs4-layouts":
+                return nodes.run_layouts(self.rounds)
+            case "million-nfs":
+                return million.run_nfs(self.rounds)
+        return self._items(share.NfsShare("4.2"))
 
     def _items(self, place: Any) -> list[Table]:
         """The tables of one place, one for each number of processes."""
         long = 2.0 if place.nodes > 1 else 1.0  # what happens once is dearer on NFS
-        campaign = Campaign(place, self.rounds, 0.25 if self.short else long)
+        campaign = Campaign(place, self.rounds, self.seconds or (0.25 if self.short else long))
         series: dict[int, list[Series]] = {}
         tables = []
         with place:
@@ -166,7 +183,8 @@ def _heading(options: argparse.Namespace, facts: dict[str, str], bench: Bench, b
 def _command(options: argparse.Namespace) -> str:
     """What was asked for, without the names of files."""
     words = ["--short"] * options.short + [f"--only {part}" for part in options.only or ()]
-    return " ".join(["scripts/bench", *words, *([f"--rounds {options.rounds}"] if options.rounds else ())])
+    words += [f"--{name} {value}" for name in ("rounds", "seconds") if (value := getattr(options, name))]
+    return " ".join(["scripts/bench", *words])
 
 
 def _default_file(began: float, options: argparse.Namespace) -> Path:

@@ -38,33 +38,34 @@ _RECORD = b'{"format": 1, "id": "0123456789abcdef0123456789abcdef"}'.ljust(512) 
 
 
 def fill(job: Job) -> None:
-    os.makedirs(job.out, exist_ok=True)
+    for place in [job.out, *(f"{job.out}/{folder}" for folder in job.folders)]:
+        os.makedirs(place, exist_ok=True)
 
 
 def work(job: Job) -> None:
-    sync, look = bool(job.variant.get("sync")), bool(job.variant.get("look"))
     if job.variant["kind"] == "result":
-        _results(job, sync)
+        _results(job, bool(job.variant.get("sync")))
         return
     record = f"{job.directory}/record-{job.number}"
     os.close(os.open(record, _NEW, 0o666))
     indices = job.share() if job.variant["kind"] == "link" else iter(range(job.items))
+    out = "" if job.folders else job.out
     for index in indices:
-        _link_one(job, record, index, sync, look)
+        _link_one(job, out or job.place(index), record, index)
 
 
-def _link_one(job: Job, record: str, index: int, sync: bool, look: bool) -> None:
-    name = job.name(index)
-    claim, staging, final = f"{job.out}/.{name}.claim-1", f"{job.out}/.mpt-{TOKEN}.{name}", f"{job.out}/{name}"
+def _link_one(job: Job, out: str, record: str, index: int) -> None:
+    name, variant = job.name(index), job.variant
+    claim, staging, final = f"{out}/.{name}.claim-1", f"{out}/.mpt-{TOKEN}.{name}", f"{out}/{name}"
     try:
         os.link(record, claim)
     except FileExistsError:
         return
     if not _is_there(final):
         job.produce(staging, index)
-        if sync:
+        if variant.get("sync"):
             _sync(staging)
-        if look:
+        if variant.get("look"):
             os.lstat(staging)
         os.link(staging, final)
         os.unlink(staging)
@@ -87,8 +88,8 @@ def _sync(path: str) -> None:
 
 def _results(job: Job, sync: bool) -> None:
     for index in job.share():
-        name = job.name(index)
-        claim, final = f"{job.out}/.{name}.claim-1", f"{job.out}/{name}"
+        name, out = job.name(index), job.place(index)
+        claim, final = f"{out}/.{name}.claim-1", f"{out}/{name}"
         descriptor = os.open(claim, _NEW, 0o666)
         os.write(descriptor, _RECORD)
         if not _is_there(final):

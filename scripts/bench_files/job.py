@@ -50,11 +50,22 @@ class Job:
         """Where the outputs lie."""
         return f"{self.directory}/out"
 
+    @property
+    def folders(self) -> list[str]:
+        """The folders of the outputs, none if all lie in `out`; each has as many that follow each other."""
+        number = int(self.variant.get("folders", 1))
+        return [f"{folder:03d}" for folder in range(number)] if number > 1 else []
+
+    def place(self, index: int) -> str:
+        """The directory of an output."""
+        folders = self.folders
+        return f"{self.out}/{folders[index * len(folders) // self.items]}" if folders else self.out
+
     def name(self, index: int) -> str:
         return f"{index:06d}.txt"
 
     def output(self, index: int) -> str:
-        return f"{self.out}/{self.name(index)}"
+        return f"{self.place(index)}/{self.name(index)}"
 
     def produce(self, path: str | os.PathLike[str], index: int) -> None:
         """The work of one item: write one small file."""
@@ -64,8 +75,11 @@ class Job:
         self.made.append(index)
 
     def share(self) -> Iterator[int]:
-        """The items of this process alone, where nobody contends."""
-        return iter(range(self.number, self.items, self.processes))
+        """The items of this process alone, where nobody contends: where there are folders, some of its own."""
+        if not self.folders:
+            return iter(range(self.number, self.items, self.processes))
+        first, end = (number * self.items // self.processes for number in (self.number, self.number + 1))
+        return iter(range(first, end))
 
     def rotated(self) -> Iterator[int]:
         """All items, from another place in each process: the cheapest way round collisions without any listing."""

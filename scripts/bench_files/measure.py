@@ -16,6 +16,7 @@ from scripts.bench_files.job import Contestant, Job
 from scripts.bench_files.places import BenchError, Place, Runner
 
 FEWEST, MOST = 40, 60_000
+_OWN, _PEER_SHARE = ("floors", "ours"), 0.4
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def median(values: Sequence[float]) -> float:
 
 @dataclass
 class Campaign:
-    """Contestants at one place. `items`: with how many items each takes about `run_seconds`."""
+    """Contestants at one place. `items`: with how many items each takes about `run_seconds`, or a peer less."""
 
     place: Place
     rounds: int
@@ -86,7 +87,7 @@ class Campaign:
             if one.contestant.key not in self.items:
                 self._attempt(one, self._calibrate, "how many items")
                 one.runs.clear()
-        self._agree([one.contestant for one in series if one.contestant.module in ("floors", "ours")])
+        self._agree([one.contestant for one in series if one.contestant.module in _OWN])
         for number in range(self.rounds):
             for one in series:
                 self._attempt(one, self._run, f"round {number + 1} of {self.rounds}")
@@ -110,11 +111,15 @@ class Campaign:
         items = FEWEST
         while True:
             run = run_once(self.place, contestant, items, processes)
-            growth = self.run_seconds / max(run.seconds, 1e-6)
+            growth = self._seconds(contestant) / max(run.seconds, 1e-6)
             if growth < 1.5 or items >= MOST:
                 self.items[contestant.key] = items
                 return run
             items = min(MOST, int(items * min(growth, 12.0)))
+
+    def _seconds(self, contestant: Contestant) -> float:
+        """A peer is many times slower or faster than the package, so a short run says as much."""
+        return self.run_seconds * (1.0 if contestant.module in _OWN else _PEER_SHARE)
 
     def _agree(self, own: Sequence[Contestant]) -> None:
         """A floor and those of the package that are compared with it get the same number."""

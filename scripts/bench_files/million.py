@@ -1,7 +1,7 @@
 """A run of a million items of which 999,000 are done: starting on it, its status, its cleanup, its journals.
 
-In 256 folders and in one, on a journalled disk of its own. The floor lists, names, checks for duplicates and filters,
-in plain Python; it does not write a plan, and it knows nothing of claims.
+In 256 folders and in one, on a journalled disk of its own or on a node of an NFS lab. The floor lists, names, checks
+for duplicates and filters, in plain Python; it does not write a plan, and it knows nothing of claims.
 
 Guarantee: what is compared runs in turn, in processes of their own. Condition: Linux, whose /proc says how much memory
 a process has.
@@ -9,38 +9,28 @@ a process has.
 
 import json
 import os
-import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.bench_files import starts
-from scripts.bench_files.places import filesystem_of, mount_image, why_no_image, with_checkout
+from scripts.bench_files.hosts import Here, Host, Said
+from scripts.bench_files.measure import median, say
+from scripts.bench_files.places import filesystem_of, mount_image, why_no_image
+from scripts.bench_files.share import NfsShare
 from scripts.bench_files.table import Table, times
 
 SMALL = 10_000
+_HERE = Here()
+_STARTS = "scripts.bench_files.starts"
 _JOURNALS = 8
 _IMAGE_BYTES, _INODES = 8 << 30, 1_200_000
-_FOLDERS = (256, 1)
+_FOLDERS = (1, 256)
 _EVENT = (
     '{{"time": {time:.3f}, "at": {at:.3f}, "event": "{event}", "item": "out/plate{folder:03d}/image{number:07d}.csv", '
     '"attempt": 1{rest}, "host": "node{host}"}}\n'
 )
-
-
-_COMMAND = """
-import sys
-from multiprocesstools.cli import main
-from scripts.bench_files.starts import memory_bytes
-try:
-    main()
-finally:
-    sys.stderr.write(f"{memory_bytes('VmHWM')}\\n")
-"""
 
 
 @dataclass(frozen=True)
@@ -63,26 +53,39 @@ class Large:
     run: Path
     folders: int
     items: int
+    host: Host = _HERE
+
+    @property
+    def where(self) -> str:
+        return f"{self.folders} folders" if self.folders > 1 else "one folder"
 
 
 @dataclass
 class Figures:
-    """Seconds of each round by the name of the row, and the memory of a process, bytes over what it began with."""
+    """What each round has said, by the name of the row. `bases`: the row that each is compared with."""
 
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-    memory: dict[str, list[float]] = field(default_factory=dict)
+    bases: dict[str, str]
+    said: dict[str, list[Said]] = field(default_factory=dict)
+    memory: dict[str, str] = field(default_factory=dict)
 
-    def add(self, name: str, seconds: float, memory: float | None = None) -> None:
-        self.seconds.setdefault(name, []).append(seconds)
-        if memory is not None:
-            self.memory.setdefault(name, []).append(memory)
+    def add(self, name: str, said: Said, memory: str = "") -> None:
+        self.said.setdefault(name, []).append(said)
+        self.memory[name] = memory
 
-    def rows(self, bases: dict[str, str], unit: str) -> list[tuple[str, list[float], str, str]]:
-        return [(name, values, bases.get(name, ""), self._remark(name, unit)) for name, values in self.seconds.items()]
+    def rows(self) -> list[tuple[str, list[float], str, str]]:
+        return [
+            (name, [one.seconds for one in said], self.bases.get(name, ""), self._remark(name))
+            for name, said in self.said.items()
+        ]
 
-    def _remark(self, name: str, unit: str) -> str:
-        values = sorted(self.memory.get(name, []))
-        return f"{values[len(values) // 2]:,.0f} {unit}" if values else ""
+    def _remark(self, name: str) -> str:
+        said, base = self.said[name], self.said.get(self.bases.get(name, ""), [])
+        parts = [f"processor {median([one.cpu for one in said]):.2f} s"]
+        ratios = [one.cpu / other.cpu for one, other in zip(said, base, strict=False) if other.cpu]
+        parts += [f"{median(ratios):.2f} x"] if ratios else []
+        parts += [self.memory[name]] if self.memory[name] else []
+        calls = median([one.rpcs for one in said])
+        return ", ".join([*parts, f"{calls:,.0f} remote calls"] if calls else parts)
 
 
 def run(root: Path, rounds: int, sizes: Sizes = LONG) -> list[Table]:
@@ -90,37 +93,54 @@ def run(root: Path, rounds: int, sizes: Sizes = LONG) -> list[Table]:
         reason = why_no_image(root)
         place = mount_image(Path(folder), stack, _IMAGE_BYTES, _INODES) if not reason else folder
         own = f"the working directory's {filesystem_of(root)} ({reason})"
-        disk = own if reason else "a fresh ext4 with a journal"
-        tables = [_large_run(Path(place), folders, rounds, sizes) for folders in _FOLDERS]
-        tables.append(_journals(Path(place), rounds, sizes.events))
+        return measure(Path(place), Here(), rounds, sizes, own if reason else "a fresh ext4 with a journal")
+
+
+def run_nfs(rounds: int, sizes: Sizes = LONG, version: str = "4.2") -> list[Table]:
+    """On a node of an NFS lab; the outputs are made on the server, and the node forgets what it knows every time."""
+    os.environ |= {"LAB_MEM": "1500M", "LAB_DISK_MB": "24576"}  # sparse; a file system of this size has inodes enough
+    with NfsShare(version, nodes=1) as share:
+        return measure(share.shared, share.host(), rounds, sizes, f"NFS v{version}, one node")
+
+
+def measure(place: Path, host: Host, rounds: int, sizes: Sizes, on: str) -> list[Table]:
+    tables = [_large_run(place, host, folders, rounds, sizes) for folders in _FOLDERS]
+    tables += [] if host.has_rpcs else [_journals(place, rounds, sizes.events)]
     for table in tables:
-        table.explains += f" On {disk}."
+        table.explains += f" On {on}."
     return tables
 
 
 # -- a large list
 
 
-def _large_run(place: Path, folders: int, rounds: int, sizes: Sizes) -> Table:
-    large = Large(place / f"large-{folders}", folders, sizes.items)
-    small = Large(place / f"small-{folders}", folders, SMALL)
+def _large_run(place: Path, host: Host, folders: int, rounds: int, sizes: Sizes) -> Table:
+    large = Large(place / f"large-{folders}", folders, sizes.items, host)
+    small = Large(place / f"small-{folders}", folders, SMALL, host)
     for one in (large, small):
         make_done(one, one.items - sizes.left)
-    child("helper", small)
-    figures = Figures()
-    for _ in range(rounds):
+    figures = Figures(_bases(sizes.left_over))
+    for number in range(rounds):
+        say(f"a large list in {large.where}, {on_text(host)}, round {number + 1} of {rounds}")
+        for one in (large, small):
+            keep("remove", one, 0)  # every round begins with nothing but the outputs
+        child("helper", small)
         _start_round(figures, large)
         _status_round(figures, large, small)
         _cleanup_round(figures, large, sizes.left_over, "")
         _cleanup_round(figures, small, sizes.left_over, f" of {SMALL:,} items")
     for one in (large, small):
-        shutil.rmtree(one.run)
-    where = f"{folders} folders" if folders > 1 else "one folder"
+        keep("remove", one, 1)
     explains = (
-        f"{sizes.items:,} items in {where}, {sizes.items - sizes.left:,} of them done. Remarks: memory of an item at "
-        "the peak, beyond the caller's list (status: beyond that of a small run)."
+        f"{sizes.items:,} items in {large.where}, {sizes.items - sizes.left:,} of them done. Remarks: time of the "
+        "processor, and that over the row's it is compared with; memory of an item at the peak, beyond the caller's "
+        "list (status: beyond that of a small run)."
     )
-    return times(f"a large list in {where}", explains, figures.rows(_bases(sizes.left_over), "bytes/item"))
+    return times(f"a large list in {large.where}, {on_text(host)}", explains, figures.rows())
+
+
+def on_text(host: Host) -> str:
+    return "NFS" if host.has_rpcs else "local disk"
 
 
 def _bases(left_over: int) -> dict[str, str]:
@@ -132,63 +152,50 @@ def _bases(left_over: int) -> dict[str, str]:
 
 
 def make_done(one: Large, done: int) -> None:
-    """The outputs of the first `done` items, empty: only their names count here."""
-    pattern, out = starts.template(one.folders), f"{one.run}/out"
-    os.makedirs(out)
-    for number in range(one.folders if one.folders > 1 else 0):
-        os.mkdir(f"{out}/plate{number:03d}")
-    for source in starts.sources(one.items, one.folders)[:done]:
-        os.close(os.open(f"{out}/{starts.final(source, pattern)}", os.O_CREAT | os.O_WRONLY))
+    """The outputs of the first `done` items."""
+    keep("make", one, done)
 
 
 def _start_round(figures: Figures, large: Large) -> None:
-    for private in (".multiprocesstools", "multiprocesstools_logs"):
-        shutil.rmtree(large.run / private, ignore_errors=True)
     for name, what in (("floor", "floor"), ("first start, writes the plan", "helper"), ("later start", "helper")):
         said = child(what, large)
-        figures.add(name, said["seconds"], said["bytes_per_item"])
+        figures.add(name, said, f"{said.peak_bytes / large.items:,.0f} bytes/item")
 
 
 def _status_round(figures: Figures, large: Large, small: Large) -> None:
-    _, least = command("status", small.run)
-    seconds, peak = command("status", large.run)
-    figures.add("mpt status", seconds, (peak - least) / large.items)
+    least, said = command("status", small), command("status", large)
+    figures.add("mpt status", said, f"{(said.peak_bytes - least.peak_bytes) / large.items:,.0f} bytes/item")
 
 
 def _cleanup_round(figures: Figures, one: Large, left_over: int, suffix: str) -> None:
-    command("cleanup", one.run, "--no-wait")
-    seconds, _ = command("cleanup", one.run, "--no-wait")
-    figures.add(f"mpt cleanup, nothing left over{suffix}", seconds)
+    command("cleanup", one, "--no-wait")
+    figures.add(f"mpt cleanup, nothing left over{suffix}", command("cleanup", one, "--no-wait"))
     child("plant", one, left_over)
-    seconds, _ = command("cleanup", one.run, "--no-wait")
-    figures.add(f"mpt cleanup, {left_over} left over{suffix}", seconds)
+    figures.add(f"mpt cleanup, {left_over} left over{suffix}", command("cleanup", one, "--no-wait"))
 
 
 # -- journals
 
 
 def _journals(place: Path, rounds: int, events: int) -> Table:
-    without, full = place / "without", place / "full"
-    for directory in (without, full):
-        one = Large(directory, 1, SMALL)
+    without, full = (Large(place / name, 1, SMALL) for name in ("without", "full"))
+    for one in (without, full):
         make_done(one, SMALL - 1)
         child("helper", one)
-    paths = write_journals(full / "multiprocesstools_logs", events)
-    figures = Figures()
+    paths = write_journals(full.run / "multiprocesstools_logs", events)
+    figures = Figures({"mpt status": "floor: parse every line"})
     for _ in range(rounds):
-        seconds, least = command("status", without)
-        figures.add("mpt status without them", seconds)
+        least = command("status", without)
+        figures.add("mpt status without them", least)
         figures.add("floor: parse every line", _parse_lines(paths))
-        seconds, peak = command("status", full)
-        figures.add("mpt status", seconds, (peak - least) / 2**20)
-    for directory in (without, full):
-        shutil.rmtree(directory)
+        said = command("status", full)
+        figures.add("mpt status", said, f"{(said.peak_bytes - least.peak_bytes) / 2**20:,.0f} MiB")
+    for one in (without, full):
+        keep("remove", one, 1)
     explains = (
         f"Journals of {events:,} events in {_JOURNALS} files. Remarks: memory at the peak beyond that without them."
     )
-    return times(
-        f"journals of {events:,} events", explains, figures.rows({"mpt status": "floor: parse every line"}, "MiB")
-    )
+    return times(f"journals of {events:,} events", explains, figures.rows())
 
 
 def write_journals(folder: Path, events: int) -> list[Path]:
@@ -205,35 +212,29 @@ def write_journals(folder: Path, events: int) -> list[Path]:
     return paths
 
 
-def _parse_lines(paths: list[Path]) -> float:
-    began, done = time.monotonic(), 0
+def _parse_lines(paths: list[Path]) -> Said:
+    cpu, began, done = time.process_time(), time.monotonic(), 0
     for path in paths:
         with path.open("rb") as file:
             for line in file:
                 done += json.loads(line)["event"] == "done"
     assert done
-    return time.monotonic() - began
+    return Said(time.monotonic() - began, time.process_time() - cpu)
 
 
-def child(what: str, one: Large, *more: int) -> dict[str, float]:
-    numbers = map(str, (one.folders, one.items, *more))
-    command = [sys.executable, "-m", "scripts.bench_files.starts", what, str(one.run), *numbers]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=with_checkout())
-    if done.returncode:
-        raise RuntimeError(f"{what}: {done.stderr[-2000:]}")
-    said: dict[str, float] = json.loads(done.stdout or "{}")
-    return said
+def child(what: str, one: Large, *more: int) -> Said:
+    """A process of `starts`."""
+    return one.host.ask(_STARTS, what, str(one.run), *map(str, (one.folders, one.items, *more)))
 
 
-def command(name: str, run: Path, *options: str) -> tuple[float, float]:
-    """Seconds and the highest memory, in bytes, of a command; it may say that something is unfinished.
+def keep(what: str, one: Large, *more: int) -> Said:
+    """The same near the disk."""
+    return one.host.keep(_STARTS, what, str(one.run), *map(str, (one.folders, one.items, *more)))
+
+
+def command(name: str, one: Large, *options: str) -> Said:
+    """A command of the package; it may say that something is unfinished.
 
     The process says itself what its peak was: what the kernel tells its parent begins with the parent's own size.
     """
-    words = [sys.executable, "-c", _COMMAND, name, str(run), *options]
-    began = time.monotonic()
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=with_checkout())
-    seconds = time.monotonic() - began
-    if done.returncode not in (0, 3):
-        raise RuntimeError(f"mpt {name}: {done.stderr[-2000:]}")
-    return seconds, float(done.stderr.splitlines()[-1])
+    return one.host.ask(_STARTS, "command", name, str(one.run), *options)

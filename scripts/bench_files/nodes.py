@@ -7,7 +7,7 @@ its beginning is what a script without a plan does.
 from collections.abc import Sequence
 from typing import Any
 
-from scripts.bench_files import contestants, floors
+from scripts.bench_files import contestants, floors, layouts
 from scripts.bench_files.job import Contestant
 from scripts.bench_files.measure import Run, median, run_once
 from scripts.bench_files.places import BenchError
@@ -15,6 +15,8 @@ from scripts.bench_files.share import NfsShare
 from scripts.bench_files.table import NOTHING, Table
 
 FEW, MANY = 100, 500
+_FEW_IN_LAYOUTS, _MANY_IN_LAYOUTS = 200, 1400  # "auto" measures first, and each of 16 directories is listed
+_LAYOUTS = (1, 4, 16)
 _MOST_ROUNDS = 3  # counts hardly differ between rounds
 
 
@@ -22,12 +24,20 @@ def run(rounds: int, versions: Sequence[str] = ("4.2", "3")) -> list[Table]:
     tables = []
     for version in versions:
         with NfsShare(version) as share:
-            tables.append(_table(share, min(rounds, _MOST_ROUNDS)))
+            rows = [*contestants.own(), *floors.WALKERS]
+            tables.append(_table(share, rows, "", (FEW, MANY), min(rounds, _MOST_ROUNDS)))
     return tables
 
 
-def _table(share: NfsShare, rounds: int) -> Table:
-    rows = [*contestants.own(), *floors.WALKERS]
+def run_layouts(rounds: int, version: str = "4.2") -> list[Table]:
+    """With the finals in one directory and in several, and in chunks."""
+    rows = [*layouts.rows(_LAYOUTS, sync=True), *layouts.result_rows(_LAYOUTS, sync=True)]
+    with NfsShare(version) as share:
+        items = _FEW_IN_LAYOUTS, _MANY_IN_LAYOUTS
+        return [_table(share, rows, ", in several layouts", items, min(rounds, _MOST_ROUNDS))]
+
+
+def _table(share: NfsShare, rows: Sequence[Contestant], what: str, items: tuple[int, int], rounds: int) -> Table:
     found: dict[tuple[str, int], list[tuple[float, Run]]] = {}
     failures: dict[str, str] = {}
     for _ in range(rounds):
@@ -36,22 +46,22 @@ def _table(share: NfsShare, rounds: int) -> Table:
                 if (nodes == 1 and row in floors.WALKERS) or row.key in failures:
                     continue
                 try:
-                    found.setdefault((row.key, nodes), []).append(_per_item(share, row, nodes))
+                    found.setdefault((row.key, nodes), []).append(_per_item(share, row, nodes, items))
                 except BenchError as error:
                     failures[row.key] = str(error).strip().splitlines()[-1]
     lines = [_line(row, share.nodes, found, failures) for row in rows]
-    columns = ["contestant", "1 node", "4 nodes", "4 / 1", "4 / floor's 1", "lost", "twice", "kinds, 1 node"]
+    columns = ["contestant", "1 node", "4 nodes", "4 / 1", "4 / floor's 1", "lost", "twice", "kinds, 4 nodes"]
     data = [_data(key, nodes, runs) for (key, nodes), runs in found.items()]
     explains = (
-        f"Remote calls of an item, {share.describes}; the difference between lists of {MANY} and {FEW} items, medians "
-        f"of {rounds} rounds."
+        f"Remote calls of an item, {share.describes}; the difference between lists of {items[1]} and {items[0]} items, "
+        f"medians of {rounds} rounds."
     )
-    return Table(f"{share.name}: one list on one node and on four", explains, columns, lines, data)
+    return Table(f"{share.name}: one list on one node and on four{what}", explains, columns, lines, data)
 
 
-def _per_item(share: NfsShare, row: Contestant, nodes: int) -> tuple[float, Run]:
-    short, long = (run_once(share, row, items, nodes) for items in (FEW, MANY))
-    return (sum(long.rpcs.values()) - sum(short.rpcs.values())) / (MANY - FEW), long
+def _per_item(share: NfsShare, row: Contestant, nodes: int, items: tuple[int, int]) -> tuple[float, Run]:
+    short, long = (run_once(share, row, number, nodes) for number in items)
+    return (sum(long.rpcs.values()) - sum(short.rpcs.values())) / (long.items - short.items), long
 
 
 def _line(
@@ -63,7 +73,7 @@ def _line(
     single, shared = median([rpcs for rpcs, _ in one]), median([rpcs for rpcs, _ in four])
     floor = median([rpcs for rpcs, _ in found.get((row.floor, 1), [])])
     runs = [run for _, run in one + four]
-    kinds = median_kinds([run for _, run in one])
+    kinds = median_kinds([run for _, run in four])
     return [
         row.label, f"{single:.2f}" if one else NOTHING, f"{shared:.2f}", f"{shared / single:.2f}" if one else NOTHING,
         f"{shared / floor:.2f}", str(sum(run.lost for run in runs)), str(sum(run.twice for run in runs)), kinds,

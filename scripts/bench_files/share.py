@@ -13,8 +13,10 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from scripts.bench_files.hosts import Node
 from scripts.bench_files.job import Contestant
 from scripts.bench_files.places import BenchError, Runner, checked
 
@@ -64,6 +66,7 @@ class NfsShare:
             f"kernel NFS v{version}, {nodes} client kernels, a server with ext4, default mount options; the processes "
             "in turn on the nodes; remote calls include what happens once in a run"
         )
+        self.shared: Path = nfs.SHARED
         os.environ.setdefault("LAB_MEM", "1200M")  # for the runners of all contestants on each node
         os.environ.setdefault("LAB_DISK_MB", "16384")  # sparse; nothing is removed before the lab goes
         self._runners: dict[tuple[str, str], NfsRunner] = {}
@@ -76,6 +79,10 @@ class NfsShare:
 
     def __exit__(self, *error: object) -> None:
         self._lab.down()
+
+    def host(self) -> Node:
+        """The first node, as a machine that runs processes of their own."""
+        return Node(self._lab, self._lab.nodes[0], (str(self._nfs.SHARED), str(self._nfs.EXPORT)))
 
     def runners(self, contestant: Contestant) -> list[Runner]:
         return [self._runner(node, contestant) for node in self._lab.nodes]

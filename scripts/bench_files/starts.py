@@ -1,18 +1,27 @@
-"""A process that starts on a list of which most is done, and says how long that took and how much memory.
+"""A process that starts on a list of which most is done, or looks at it, and says what that took (`hosts.Said`).
 
-    python -m scripts.bench_files.starts floor|helper|plant RUN FOLDERS ITEMS [PLANTED]
+    python -m scripts.bench_files.starts floor|helper|make|plant|remove RUN FOLDERS ITEMS [NUMBER]
+    python -m scripts.bench_files.starts command NAME RUN [OPTION ...]
 
 "floor" lists, names, checks for duplicates and filters, in plain Python; "helper" makes a MultiProcessHelper and waits
-for its first item; "plant" claims items that are not done and dies with them in its hands.
+for its first item; "make" makes the outputs of the first NUMBER items, empty: only their names count; "plant" claims
+the last NUMBER items and dies with them in its hands; "remove" removes all of it, or with NUMBER 0 what the package
+itself has written. "command" is one of the package's, in full from its start.
 """
 
 import importlib
+import io
 import json
 import os
+import shutil
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
+
+from scripts.bench_files.rpcs import rpcs_so_far
 
 TEMPLATE = "{parent}/{stem}.csv"
 FLAT_TEMPLATE = "{stem}.csv"
@@ -33,19 +42,85 @@ def final(source: str, pattern: str) -> str:
 
 
 def main() -> None:
-    what, run, folders, items = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    what, run, *more = sys.argv[1:]
+    if what == "command":
+        _command(run, more)
+        return
+    folders, items, *number = map(int, more)
     listed = sources(items, folders)
-    if what == "plant":
-        _plant(run, listed, folders, int(sys.argv[5]))
-    importlib.import_module("multiprocesstools.helper")  # its import is measured elsewhere
-    act = _floor if what == "floor" else _helper
-    with ExitStack() as stack:
-        _forget_the_peak()
-        before, began = memory_bytes("VmRSS"), time.monotonic()
-        act(run, listed, folders, stack)
-        seconds = time.monotonic() - began
-        peak = memory_bytes("VmHWM")
-    sys.stdout.write(json.dumps({"seconds": seconds, "bytes_per_item": (peak - before) / items}) + "\n")
+    match what:
+        case "make":
+            _make(run, listed[: number[0]], folders)
+        case "plant":
+            _plant(run, listed, folders, number[0])
+        case "remove":
+            _remove(run, folders, everything=number[0] > 0)
+        case _:
+            importlib.import_module("multiprocesstools.helper")  # its import is measured elsewhere
+            with ExitStack() as stack:
+                _measured(partial(_floor if what == "floor" else _helper, run, listed, folders, stack), run)
+
+
+def _measured(act: Callable[[], None], run: str) -> None:
+    """Do it, and say what it took before anything is taken down."""
+    _forget_the_peak()
+    calls, memory = sum(rpcs_so_far(run).values()), memory_bytes("VmRSS")
+    cpu, began = time.process_time(), time.monotonic()
+    act()
+    seconds, cpu = time.monotonic() - began, time.process_time() - cpu
+    _say(seconds, cpu, memory_bytes("VmHWM") - memory, sum(rpcs_so_far(run).values()) - calls)
+
+
+def _command(name: str, words: list[str]) -> None:
+    """A command that may say that something is unfinished, from the start of this process."""
+    from multiprocesstools.cli import main as mpt
+
+    run, sys.argv = words[0], ["mpt", name, *words]
+    calls = sum(rpcs_so_far(run).values())
+    output, sys.stdout = sys.stdout, io.StringIO()
+    try:
+        mpt()
+    except SystemExit as end:
+        if end.code not in (None, 0, 3):
+            sys.stderr.write(sys.stdout.getvalue())
+            raise
+    finally:
+        sys.stdout = output
+    made = sum(rpcs_so_far(run).values()) - calls
+    _say(_seconds_since_start(), time.process_time(), memory_bytes("VmHWM"), made)
+
+
+def _say(seconds: float, cpu: float, peak_bytes: float, rpcs: int) -> None:
+    said = {"seconds": seconds, "cpu": cpu, "peak_bytes": peak_bytes, "rpcs": rpcs}
+    sys.stdout.write(json.dumps(said) + "\n")
+
+
+def _seconds_since_start() -> float:
+    """Since the kernel has made this process, to a hundredth."""
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _make(run: str, listed: list[str], folders: int) -> None:
+    pattern, out = template(folders), f"{run}/out"
+    os.makedirs(out)
+    for number in range(folders if folders > 1 else 0):
+        os.mkdir(f"{out}/plate{number:03d}")
+    for source in listed:
+        os.close(os.open(f"{out}/{final(source, pattern)}", os.O_CREAT | os.O_WRONLY))
+
+
+def _remove(run: str, folders: int, *, everything: bool) -> None:
+    if everything:
+        shutil.rmtree(run)
+        return
+    for path in (f"{run}/.multiprocesstools", f"{run}/multiprocesstools_logs"):
+        shutil.rmtree(path, ignore_errors=True)
+    for place in [f"{run}/out/plate{number:03d}" for number in range(folders)] if folders > 1 else [f"{run}/out"]:
+        with os.scandir(place) as entries:
+            hidden = [entry.path for entry in entries if entry.name[0] == "."]
+        for path in hidden:
+            os.unlink(path)
 
 
 def _floor(run: str, listed: list[str], folders: int, stack: ExitStack) -> None:
@@ -84,7 +159,8 @@ def _plant(run: str, listed: list[str], folders: int, number: int) -> None:
 
 
 def _forget_the_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
+    with suppress(OSError):  # a kernel without it: then the peak is that since the start, which is no smaller
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def memory_bytes(what: str) -> int:

@@ -42,7 +42,9 @@ def everybody() -> tuple[Contestant, ...]:
 
 
 def named(key: str) -> Contestant:
-    return next(contestant for contestant in (*everybody(), *floors.WALKERS) if contestant.key == key)
+    """A contestant by its key. What follows the key of a layout (see `layouts`) is said by the job itself."""
+    known = {contestant.key: contestant for contestant in (*everybody(), *floors.WALKERS)}
+    return known[key.partition("-in-")[0]]
 
 
 def module_of(contestant: Contestant) -> ModuleType:
@@ -72,9 +74,14 @@ def outputs(contestant: Contestant, job: Job) -> list[int]:
     """The numbers of the outputs that are there and complete, one by one."""
     if own_outputs := getattr(module_of(contestant), "outputs", None):
         return list(own_outputs(job))
-    with os.scandir(job.out) as entries:
+    places = [f"{job.out}/{folder}" for folder in job.folders] or [job.out]
+    return [number for place in places for number in _outputs_in(place)]
+
+
+def _outputs_in(place: str) -> list[int]:
+    with os.scandir(place) as entries:
         names = [entry.name for entry in entries if entry.name.endswith(".txt") and not entry.name.startswith(".")]
-    return [int(name.removesuffix(".txt")) for name in names if _is_complete(f"{job.out}/{name}")]
+    return [int(name.removesuffix(".txt")) for name in names if _is_complete(f"{place}/{name}")]
 
 
 def _is_complete(path: str) -> bool:

@@ -40,7 +40,10 @@ def work(job: Job) -> None:
     arguments = job.variant["items"]
     with MultiProcessHelper("bench", job.directory, durable=job.variant["durable"]) as helper:
         sources: Any = range(job.items)
-        for item in helper.items(sources, final=_FINAL, directory=job.out, progress=False, **arguments):
+        final = _FINAL
+        if job.folders:
+            sources, final = [job.output(index)[len(job.out) + 1 :] for index in range(job.items)], "{value}"
+        for item in helper.items(sources, final=final, directory=job.out, progress=False, **arguments):
             with item:
                 if "results" in arguments:
                     item.result = int(CONTENT)
