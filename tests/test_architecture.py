@@ -94,7 +94,7 @@ FLOORS = [
     ["workers.qt"],
     ["workers.process", "workers.frames", "workers.far", "workers.consumption", "workers.bounds", "workers.hooks"],
     ["workers.command", "workers.script", "workers.urls"],
-    ["workers.child"],
+    ["workers.child", "workers.guard"],
     ["workers.errand"],
     ["workers.wires"],
     ["workers.pump"],
@@ -137,7 +137,7 @@ ONLY_HERE_PRINTING = {name for floor in FLOORS for name in floor if name.startsw
     "workers.far",
 }
 ONLY_HERE_PROBING = {"claims.identity", "signals", "pacemaker"}
-ONLY_HERE_STARTING = {"batch.command", "pacemaker", "steps.program", "workers.far"}
+ONLY_HERE_STARTING = {"batch.command", "pacemaker", "steps.program", "workers.far", "workers.guard"}
 ONLY_HERE_BATCH_SYSTEMS = {"member"}
 
 # What `from multiprocesstools import MultiProcessHelper` must not load, because not every loop needs it.
