@@ -122,7 +122,7 @@ FLOORS = [
     ["workers.qt"],
     ["workers.process", "workers.frames", "workers.far", "workers.consumption", "workers.bounds", "workers.hooks"],
     ["workers.command", "workers.script", "workers.urls"],
-    ["workers.child"],
+    ["workers.child", "workers.guard"],
     ["workers.errand"],
     ["workers.wires"],
     ["workers.pump"],
@@ -165,7 +165,7 @@ ONLY_HERE_PRINTING = {name for floor in FLOORS for name in floor if name.startsw
     "workers.far",
 }
 ONLY_HERE_PROBING = {"claims.identity", "crew.signals", "crew.pacemaker"}
-ONLY_HERE_STARTING = {"batch.command", "crew.pacemaker", "steps.program", "workers.far"}
+ONLY_HERE_STARTING = {"batch.command", "crew.pacemaker", "steps.program", "workers.far", "workers.guard"}
 ONLY_HERE_BATCH_SYSTEMS = {"crew.member"}
 
 # What `from multiprocesstools import MultiProcessHelper` must not load, because not every loop needs it.

@@ -5,23 +5,27 @@
 It runs in a session of its own, so that Ctrl-C in the terminal is not for it, and a signal reaches all of it.
 
 Guarantee: after `reap` nothing of it is left: neither its group, nor, if it was killed or its pipes were still held,
-what has left the group with its environment. It is killed when this process ends, however that ends. Condition: Linux;
-a process that has left the session *and* changed its environment is on its own. One whose program closes what it
-inherits (ssh does, see `command`), or that a fork of this process knows, outlives this process if that is killed.
+what has left the group with its environment. When this process ends, however that ends, the kernel kills the group, and
+the `guard` the rest. Condition: Linux; a process that has left the session *and* changed its environment is on its own.
+What closes all that it inherits, as ssh does, is left to the guard; what a fork of this process knows outlives it.
 """
 
+import fcntl
 import os
 import resource
 import signal
 import subprocess
+import sys
+import termios
 import time
 from dataclasses import dataclass, field
 
 from multiprocesstools.workers import far
 from multiprocesstools.workers.command import Command
+from multiprocesstools.workers.consumption import is_zombie
 
 READ_BYTES = 1 << 16
-_KIB = 1024
+_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class Child:
     output: bytearray = field(default_factory=bytearray)
     kill_at: float | None = None
     stopped_since: float | None = None
+    mute_since: float | None = None
+    is_ready: bool = False
     ended_at: float | None = None
     cpu_before: float = 0.0
     look_at: float = 0.0
@@ -83,6 +89,10 @@ class Child:
             os.close(self.stdin)
             self.stdin = -1
 
+    def has_read(self) -> bool:
+        """Is all read that it was given?"""
+        return not self.to_write and self.stdin >= 0 and unread(self.stdin) == 0
+
     # -- ending
 
     def end(self, seconds: float) -> None:
@@ -101,6 +111,8 @@ class Child:
 
     def has_ended(self) -> bool:
         """Has the program itself ended? Its number stays taken until `reap`."""
+        if not hasattr(os, "waitid"):  # macOS, before Python 3.13
+            return is_zombie(self.pid)
         try:
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         except ChildProcessError:
@@ -114,7 +126,7 @@ class Child:
         try:
             _, status, used = os.wait4(self.pid, 0)
             code: int | None = os.waitstatus_to_exitcode(status)
-            end = End(code, used.ru_utime + used.ru_stime, _peak(used.ru_maxrss * _KIB))
+            end = End(code, used.ru_utime + used.ru_stime, _peak(used.ru_maxrss * _UNIT))
         except ChildProcessError:
             end = End(None, 0.0, None)
         self.process.returncode = end.code if end.code is not None else 0
@@ -124,9 +136,8 @@ class Child:
         return end
 
 
-def launch(command: Command) -> Child:
-    """OSError when it cannot be started."""
-    mark = os.urandom(8).hex()
+def launch(command: Command, mark: str) -> Child:
+    """`mark` is what it and all that it starts have in their environment. OSError when it cannot be started."""
     opened: list[int] = []
     try:
         for _ in range(3):
@@ -151,6 +162,11 @@ def launch(command: Command) -> Child:
     return Child(command, process, life, mark, stdin, stdout, stderr, handle)
 
 
+def unread(pipe: int) -> int:
+    """Bytes that lie in a pipe (pipe(7), FIONREAD)."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
 def _close(*descriptors: int) -> None:
     for descriptor in descriptors:
         if descriptor >= 0:
@@ -160,5 +176,5 @@ def _close(*descriptors: int) -> None:
 def _peak(most: int) -> int | None:
     """What the system calls the most memory of a child counts in that of its parent before exec (getrusage(2) does not
     say so; Linux keeps it in exec_mmap): it says something only if it is more."""
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
     return most if most > own else None

@@ -17,12 +17,12 @@ from multiprocesstools.workers import far
 from multiprocesstools.workers.frames import KEEP_ALIVE
 from multiprocesstools.workers.process import Process
 
-_SSH = {"ConnectTimeout": "15", "BatchMode": "yes", "ServerAliveInterval": "15", "ServerAliveCountMax": "4"}
-"""A host that does not answer, or asks for a password that nobody could give, or vanishes, is an error and no wait."""
-
-_HOLDER = ("/bin/sh", "-c", 'trap : TERM HUP INT; "$@"; exit $?', "sh")
-"""What comes before a prefix. ssh closes all that it inherits when it begins, the pipe of `far.start` too, so that the
-kernel would have nobody to kill when the queue is killed: this shell holds it. It ends when its command has ended."""
+_SSH = {
+    "ConnectTimeout": "15", "BatchMode": "yes", "ServerAliveInterval": "15", "ServerAliveCountMax": "4",
+    "ControlMaster": "no",
+}  # fmt: skip
+"""A host that does not answer, or asks for a password that nobody could give, or vanishes, is an error and no wait. A
+connection that is shared already is used, but none is shared that would be ended with one of several processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Command:
     env: tuple[tuple[str, str], ...]
     cwd: str | None
     keep_alive: bool
+    is_far: bool = False
 
 
 def command_of(process: Process) -> Command:
@@ -45,12 +46,12 @@ def command_of(process: Process) -> Command:
         return Command(here, tuple(sorted(env.items())), process.cwd, process.keep_alive)
     spec = json.dumps({"command": here, "env": env, "cwd": process.cwd, "mark": ""})
     words = _behind(process.prefix, (process.python, "-c", _launcher(), spec))
-    return Command((*_HOLDER, *words), (), None, process.keep_alive)
+    return Command(words, (), None, process.keep_alive, is_far=True)
 
 
 def local_words(process: Process) -> tuple[str, ...]:
     """What runs the script on the machine where it runs."""
-    script = process.script if process.cwd is not None else os.path.abspath(process.script)
+    script = os.path.abspath(process.script)
     if process.script.endswith(".py"):
         return (process.python, script, *process.args)
     return (script, *process.args)

@@ -50,7 +50,7 @@ class Dispatch:
         self._bounds, self._patience, self._log_directory = bounds, patience, log_directory
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._phase, self._again, self._added = Phase.IDLE, False, 0
+        self._phase, self._again, self._closing, self._added = Phase.IDLE, False, False, 0
         self._processes: list[Process] = []
         self._pending: deque[Process] = deque()
         self._ready = self._pending if place is None else deque()
@@ -84,17 +84,17 @@ class Dispatch:
                 Reports(self._ended, self._said, self._took, self._tick), self._patience, self._bounds.running
             )  # fmt: skip
             self._hooks = HookThread()
-            pump = threading.Thread(target=self._pump.run, name="multiprocesstools-pump", daemon=True)
+            told = (self._hooks.close,)
+            pump = threading.Thread(target=self._pump.run, args=told, name="multiprocesstools-pump", daemon=True)
             self._threads += [pump, self._hooks.thread]
             atexit.register(self._close_at_exit)
             pump.start()
 
     def _let_go(self) -> list[threading.Thread]:
         """End the threads, and the programs that wait for more. The threads that are about to end."""
-        if self._pump is not None and self._hooks is not None:
+        if self._pump is not None:
             self._pump.stop()
-            self._hooks.close()
-            self._pump = self._hooks = None
+            self._pump = None
             atexit.unregister(self._close_at_exit)
         return self._threads
 
@@ -158,11 +158,15 @@ class Dispatch:
             self._begin_what_may()
 
     def _deliver(self, process: Process, output: bytes, error: BaseException | None = None) -> None:
-        """It was done elsewhere."""
+        """It was done elsewhere. Returns when it has been used."""
+        used = threading.Event()
         with self._lock:
-            if process in self._pending and process not in self._told:
-                self._pending.remove(process)
-                self._call(partial(self._use, self._enter(process), Outcome(output, 0, error)))
+            if process not in self._pending or process in self._told:
+                return
+            self._pending.remove(process)
+            self._call(partial(self._use, self._enter(process), Outcome(output, 0, error)))
+            self._call(used.set)
+        used.wait()
 
     def _share_over(self, rest: Callable[[Process], BaseException | None]) -> None:
         """Nobody will do what is left, for a reason, or because it was cancelled."""
@@ -240,8 +244,9 @@ class Dispatch:
         try:
             self.sig_stderr.emit(errand.process, errand.decode(part))
         finally:
-            if self._pump is not None:
-                self._pump.heard(errand, len(part))
+            pump = self._pump  # none, if these are the last words of a program that was kept
+            if pump is not None:
+                pump.heard(errand, len(part))
 
     def _tell_usage(self) -> None:
         self._usage_is_told = True

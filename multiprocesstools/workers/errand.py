@@ -61,7 +61,7 @@ class Errand:
         try:
             if ledger.log is None:
                 os.makedirs(directory, exist_ok=True)
-                name = f"{ledger.number:04d}-{_NO_NAME.sub('_', self.process.name)[:80]}.log"
+                name = f"{ledger.number:04d}-{_NO_NAME.sub('_', str(self.process.name))[:60]}.log"
                 ledger.log = os.path.join(directory, name)
             with open(ledger.log, "ab") as file:  # opened anew, because a program that is kept may speak late
                 file.write(part)
@@ -76,8 +76,12 @@ def not_started(words: tuple[str, ...], error: OSError) -> NotStarted:
         advice = "is the path right? If the file is there, its first line (#!) may name an interpreter that is not"
         if error.filename is not None and error.filename != words[0]:
             what, advice = f"the working directory {error.filename!r} does not exist", "give another cwd="
+    elif os.path.isdir(words[0]):
+        advice = "it is a directory"
     elif isinstance(error, PermissionError):
         advice = "make it executable (chmod +x), or give it a name that ends with .py"
+    elif error.errno == errno.EMFILE:
+        advice = "let fewer run at a time (maximum_running_processes), or allow more files (ulimit -n)"
     elif error.errno != errno.ENOEXEC:
         return NotStarted(what)
     else:

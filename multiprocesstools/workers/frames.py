@@ -1,7 +1,9 @@
 """Messages to and from a program that is kept alive: a header with a kind and a length, so many bytes, and a newline,
 because srun passes whole lines on.
 
-    queue -> program   (INPUT, bytes)        program -> queue   (OUTPUT, bytes) | (ERROR, text)
+    queue -> program   (INPUT, bytes)        program -> queue   (READY, nothing), then (OUTPUT, bytes) | (ERROR, text)
+
+READY comes before the first input is read: a program that has read and not said it does not speak this language.
 
 Guarantee: what is no frame is told from one by its first bytes, so that nobody waits for gigabytes that a stray word
 announces.
@@ -10,7 +12,7 @@ announces.
 import os
 import struct
 
-INPUT, OUTPUT, ERROR = range(3)
+INPUT, OUTPUT, ERROR, READY = range(4)
 KEEP_ALIVE = "MULTIPROCESSTOOLS_KEEP_ALIVE"
 _HEADER = struct.Struct(">4sBQ")
 _MAGIC = b"MPT\x01"

@@ -72,7 +72,8 @@ class Process:
 
     Parameters
     ----------
-    script: path of the program. One that ends with `.py` is run by `python`, any other must be executable.
+    script: path of the program, from the working directory of this one. One that ends with `.py` is run by `python`,
+        any other must be executable.
     input: what `prepare_process_input` pickles, by default a dict.
     name: what it is called in lists; two may have the same. Default: the name of the script.
     args: further arguments of the program.
@@ -80,8 +81,9 @@ class Process:
         script at the same paths; what runs there ends when the process is cancelled.
     env: variables on top of those of this process. cwd: working directory. python: the interpreter for `.py`.
     keep_alive: the program calls `multiprocesstools.workers.script.run` and stays for the next process with the same
-        command, so that it starts only once. If it dies, the process in hand is tried again by a new one. A script that
-        does not call it, and waits for the end of its input, never answers: a `timeout` ends it.
+        command, so that it starts only once. If it dies, the process in hand is tried again by a new one. If it
+        reads its input and does not call `run`, the process has failed after `stopped_seconds` of the queue; behind a
+        prefix that is not to be seen, and a `timeout` ends it.
     timeout: seconds that it may run; then it is ended, and Failed.
     max_attempts: so often a process is tried whose `keep_alive` program dies (3).
     """
@@ -91,18 +93,22 @@ class Process:
         prefix: Iterable[str] = (), env: Mapping[str, str] | None = None, cwd: str | os.PathLike[str] | None = None,
         python: str = sys.executable, keep_alive: bool = False, timeout: float | None = None, max_attempts: int = 3,
     ) -> None:  # fmt: skip
-        self.script = os.fspath(script)
+        self.script = _text("script", script)
         for argument, given in (("args", args), ("prefix", prefix)):
             if isinstance(given, str):
                 raise BadArgument(argument, given, 'it must be a list of words: ["ssh", "node7"]')
-        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0):
+        if timeout is not None and (
+            isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0
+        ):
             raise BadArgument("timeout", timeout, "it must be a number of seconds above 0, or None")
         if isinstance(max_attempts, bool) or not isinstance(max_attempts, int) or max_attempts < 1:
             raise BadArgument("max_attempts", max_attempts, "it must be a whole number, at least 1")
         self.input: Any = {} if input is None else input
-        self.name = name if name is not None else os.path.basename(self.script)
-        self.args, self.prefix = tuple(map(os.fspath, args)), tuple(map(os.fspath, prefix))
-        self.env, self.cwd, self.python = dict(env or {}), None if cwd is None else os.fspath(cwd), python
+        self.name = str(name) if name is not None else os.path.basename(self.script)
+        self.args = tuple(_text("args", word) for word in args)
+        self.prefix = tuple(_text("prefix", word) for word in prefix)
+        self.env = {_text("env", variable): _text("env", value) for variable, value in (env or {}).items()}
+        self.cwd, self.python = None if cwd is None else _text("cwd", cwd), _text("python", python)
         self.keep_alive, self.timeout, self.max_attempts = keep_alive, timeout, max_attempts
         self.output: Any = None
         self._ledger = Ledger()
@@ -196,6 +202,14 @@ class Process:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} {self.state.value}>"
+
+
+def _text(argument: str, given: Any) -> str:
+    """As the system takes it. BadArgument."""
+    try:
+        return os.fsdecode(given)
+    except TypeError:
+        raise BadArgument(argument, given, "it must be text or a path") from None
 
 
 def as_json(processes: Iterable[Process]) -> str:

@@ -33,11 +33,15 @@ class Row:
 def row(process: Process) -> Row:
     """What is known of it now."""
     if process.state is ProcessState.PENDING:
-        return Row(printable(process.name), "", "", "", "")
+        return Row(printable(str(process.name)), "", "", "", "")
     usage = process.usage
     memory = "" if usage.peak_memory_bytes is None else size(usage.peak_memory_bytes)
     return Row(
-        printable(process.name), duration(usage.elapsed_seconds), duration(usage.cpu_seconds), memory, _note(process)
+        printable(str(process.name)),
+        duration(usage.elapsed_seconds),
+        duration(usage.cpu_seconds),
+        memory,
+        _note(process),
     )
 
 

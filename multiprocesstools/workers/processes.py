@@ -36,7 +36,8 @@ class ProcessesLogic(Dispatch):
     minimum_free_memory: begin no second one while less memory is available than so many bytes.
     maximum_load: begin no second one while the load average of the last minute is above that.
     kill_seconds: what is to be ended gets SIGTERM, and so many seconds later SIGKILL (2).
-    stopped_seconds: a program that was stopped (SIGSTOP) for so long has failed (10).
+    stopped_seconds: a program has failed that was stopped (SIGSTOP) for so long, or that is to be kept alive, has read
+        its input and did not call `run` for so long (10).
     log_directory: a file with the whole stderr of each process is written there.
     run_directory, name: share the processes with all queues, on any machines, that are given the same processes in the
         same order, this directory and this name; each gets all outputs, also those of earlier starts. `run` begins with
@@ -66,7 +67,7 @@ class ProcessesLogic(Dispatch):
             raise BadArgument("completed_callback", completed_callback, "it must be a function without arguments")
         most = processors() if maximum_running_processes is None else maximum_running_processes
         for argument, seconds in (("kill_seconds", kill_seconds), ("stopped_seconds", stopped_seconds)):
-            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
+            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
                 raise BadArgument(argument, seconds, "it must be a number of seconds")
         bounds = Bounds(most, minimum_free_memory, maximum_load)
         directory = None if log_directory is None else os.path.abspath(log_directory)
@@ -77,7 +78,10 @@ class ProcessesLogic(Dispatch):
     # -- what is to be done
 
     def add_process(self, process: Process) -> None:
-        """At the end of the queue; while it is at work, too. BadArgument for what is in a queue already."""
+        """At the end of the queue; while it is at work, too; cancelled at once if it is being closed.
+
+        BadArgument for what is in a queue already.
+        """
         if not isinstance(process, Process):
             raise BadArgument("process", process, "it must be a Process")
         with self._lock:
@@ -89,6 +93,8 @@ class ProcessesLogic(Dispatch):
             process._ledger.number = self._added
             self._processes.append(process)
             self._pending.append(process)
+            if self._closing:
+                self._cancel(process)
             self._begin_what_may()
 
     def add_processes(self, processes: Iterable[Process]) -> None:
@@ -100,7 +106,7 @@ class ProcessesLogic(Dispatch):
         """Begin with what is pending, and go on until the queue is empty; does not wait."""
         with self._lock:
             if self._phase is Phase.ENDING:
-                self._again = True
+                self._again = not self._closing
             elif self._phase is Phase.IDLE:
                 self._phase = Phase.WORK
                 self._open()
@@ -185,23 +191,27 @@ class ProcessesLogic(Dispatch):
     # -- the end
 
     def close(self) -> None:
-        """Cancel all, and wait until nothing is left. It can be run again."""
-        self.cancel_all()
+        """Cancel all, and wait until nothing is left; in a hook it does not wait. It can be run again."""
         if self._is_in_hook():
-            return
-        with self._lock:
-            self._changed.wait_for(lambda: self._phase is Phase.IDLE)
-            threads = self._let_go()
-        for thread in threads:
+            return self.cancel_all()
+        for thread in self._wind_up(None):
             thread.join()
 
     def _close_at_exit(self) -> None:
-        self.cancel_all()
-        with self._lock:
-            self._changed.wait_for(lambda: self._phase is Phase.IDLE, self._patience.kill_seconds + _CLOSE_SECONDS)
-            threads = self._let_go()
-        for thread in threads:
+        for thread in self._wind_up(self._patience.kill_seconds + _CLOSE_SECONDS):
             thread.join(_CLOSE_SECONDS)
+
+    def _wind_up(self, seconds: float | None) -> list[threading.Thread]:
+        """Cancel all, also what hooks and the callback add meanwhile. The threads that are about to end."""
+        self._closing = True
+        try:
+            self.cancel_all()
+            with self._lock:
+                self._again = False
+                self._changed.wait_for(lambda: self._phase is Phase.IDLE, seconds)
+                return self._let_go()
+        finally:
+            self._closing = False
 
     def __enter__(self) -> Self:
         return self

@@ -3,7 +3,7 @@
 It runs no code of the user, so that nothing stops it from ending what is to be ended. What it learns it reports.
 
 Guarantee: each errand that was handed over is reported once as ended, and nothing that was started is left after `run`.
-Waiting takes no time of the processor. Condition: all methods but `do`, `stop` and `ask` are called by its own thread.
+Waiting takes no time of the processor. Condition: all methods but those for any thread are called by its own.
 """
 
 import logging
@@ -17,11 +17,19 @@ from typing import Any
 from multiprocesstools.errors import NotStarted
 from multiprocesstools.workers import frames
 from multiprocesstools.workers.child import Child, launch
+from multiprocesstools.workers.command import Command
 from multiprocesstools.workers.consumption import consumption_of, cpu_of
 from multiprocesstools.workers.errand import Errand, Outcome, not_started, verdict
+from multiprocesstools.workers.guard import Guard
 from multiprocesstools.workers.wires import Patience, Reports, Wires
 
-TICK_SECONDS, FIRST_LOOK_SECONDS, _LINGER_SECONDS = 0.5, 0.05, 1.0
+TICK_SECONDS, FIRST_LOOK_SECONDS, _LINGER_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 0.05, 1.0, 3600.0
+
+_STOPPED = "the program was stopped (SIGSTOP or SIGTSTP), and was ended"
+_MUTE = (
+    "the program, which is to be kept alive, has read its input and not called multiprocesstools.workers.script.run; "
+    "it was ended. What only hands on what it reads, such as a container, belongs into prefix="
+)
 
 _log = logging.getLogger("multiprocesstools.workers")
 
@@ -37,12 +45,18 @@ class Pump(Wires):
         self._selector.register(self._ear, selectors.EVENT_READ, (None, ""))
         self._asked: deque[Callable[[], None]] = deque()
         self._stopping = False
+        self._guard = Guard()
 
     # -- for any thread
 
     def do(self, errand: Errand) -> None:
-        """Have it done."""
-        self.ask(lambda: self._begin(errand))
+        """Have it done. What need not be looked for among the programs that wait is started by the calling thread, or
+        the place of the former would be empty until this one is awake, too."""
+        command = errand.command
+        if command is None or command.keep_alive or errand.cancelled:
+            return self.ask(lambda: self._begin(errand))
+        found = self._launch(command)
+        self.ask(lambda: self._take(errand, found))
 
     def cancel(self, errand: Errand) -> None:
         """End it, if it is in work."""
@@ -70,8 +84,8 @@ class Pump(Wires):
 
     # -- the thread
 
-    def run(self) -> None:
-        """Until it is told to stop, and nothing is left."""
+    def run(self, then: Callable[[], object]) -> None:
+        """Until it is told to stop, and nothing is left that could say something; then call this."""
         try:
             while not self._stopping or self._owners or self._asked:
                 try:
@@ -83,9 +97,11 @@ class Pump(Wires):
             for child in list(self._owners):
                 child.kill()
                 self._reap(child)
+            self._guard.close()
             self._selector.close()
             self._bell.close()
             self._ear.close()
+            then()
 
     def _give_up(self, error: Exception) -> None:
         for child, errand in list(self._owners.items()):
@@ -106,7 +122,7 @@ class Pump(Wires):
         now = time.monotonic()
         for child in list(self._owners):
             self._come_to_an_end(child, now)
-        due = [child for child, errand in self._owners.items() if errand is not None and now >= child.look_at]
+        due = [child for child, errand in self._owners.items() if _is_watched(child, errand) and now >= child.look_at]
         for child in due:
             self._look(child, self._owners[child], now)
         if due:
@@ -120,11 +136,13 @@ class Pump(Wires):
                 ends.append(child.kill_at)
             if child.ended_at is not None:
                 ends.append(child.ended_at + _LINGER_SECONDS)
-            if errand is not None:
-                ends += [child.look_at] if errand.deadline is None else [child.look_at, errand.deadline]
+            if _is_watched(child, errand):
+                ends.append(child.look_at)
+            if errand is not None and errand.deadline is not None:
+                ends.append(errand.deadline)
         if not ends:
             return None
-        return max(0.0, min(ends) - now)
+        return min(max(0.0, min(ends) - now), _LONGEST_WAIT_SECONDS)
 
     def _silence(self) -> None:
         try:
@@ -141,16 +159,27 @@ class Pump(Wires):
         if errand.cancelled:
             return self._reports.ended(errand, Outcome())
         child = self._waiting(command)
-        if child is None:
-            self._retire(self._most_kept - 1)
-            try:
-                child = launch(command)
-            except OSError as error:
-                return self._reports.ended(errand, Outcome(error=not_started(command.words, error)))
-            except Exception as error:  # a NUL in a word, no memory
-                return self._reports.ended(errand, Outcome(error=NotStarted(f"it cannot be started: {error}")))
-            self._watch(child)
-        self._hand_over(child, errand)
+        if child is not None:
+            return self._hand_over(child, errand)
+        self._take(errand, self._launch(command))
+
+    def _launch(self, command: Command) -> Child | NotStarted:
+        try:
+            return launch(command, self._guard.mark())
+        except OSError as error:
+            return not_started(command.words, error)
+        except Exception as error:  # a NUL in a word, no memory
+            return NotStarted(f"it cannot be started: {error}")
+
+    def _take(self, errand: Errand, found: Child | NotStarted) -> None:
+        if isinstance(found, NotStarted):
+            return self._reports.ended(errand, Outcome(error=found))
+        self._owners[found] = self._latest[found] = errand  # whatever goes wrong now
+        self._watch(found)
+        self._hand_over(found, errand)
+        self._retire(self._most_kept)
+        if errand.cancelled:
+            self._end_errand(errand)
 
     def _watch(self, child: Child) -> None:
         for descriptor, stream in ((child.stdout, "stdout"), (child.stderr, "stderr"), (child.handle, "end")):
@@ -178,7 +207,7 @@ class Pump(Wires):
     def _on_end(self, child: Child) -> None:
         if child.ended_at is None and child.has_ended():
             child.ended_at = time.monotonic()
-            if child.handle in self._selector.get_map():
+            if child.handle >= 0 and child.handle in self._selector.get_map():
                 self._selector.unregister(child.handle)
             self._come_to_an_end(child, child.ended_at)
 
@@ -247,13 +276,21 @@ class Pump(Wires):
             return
         child.peak = max(child.peak or 0, found.memory_bytes or 0) or None
         self._reports.took(errand, found.cpu_seconds - child.cpu_before, child.peak)
-        if not found.stopped:
-            child.stopped_since = None
-        elif child.stopped_since is None:
-            child.stopped_since = now
-        elif now - child.stopped_since >= self._patience.stopped_seconds:
-            seconds = f"{now - child.stopped_since:.1f} s"
-            self._end_errand(errand, f"the program was stopped (SIGSTOP or SIGTSTP) for {seconds}, and was ended")
+        child.stopped_since = (child.stopped_since or now) if found.stopped else None
+        child.mute_since = (child.mute_since or now) if _is_mute(child) else None
+        for since, what in ((child.stopped_since, _STOPPED), (child.mute_since, _MUTE)):
+            if since is not None and now - since >= self._patience.stopped_seconds:
+                self._end_errand(errand, f"for {now - since:.1f} s {what}")
+
+
+def _is_mute(child: Child) -> bool:
+    """Did it read a message without a word? Behind a prefix somebody else may have read."""
+    return child.command.keep_alive and not (child.is_ready or child.command.is_far) and child.has_read()
+
+
+def _is_watched(child: Child, errand: Errand | None) -> bool:
+    """Is it looked at from time to time? Without a handle its end is not told."""
+    return errand is not None or child.handle < 0
 
 
 _HEAR: dict[str, Callable[[Pump, Child], Any]] = {

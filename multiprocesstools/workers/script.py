@@ -11,7 +11,8 @@
 The same script serves one process, or, started by a `Process(..., keep_alive=True)`, one after the other.
 
 Guarantee: nothing but the value goes to stdout: what the script, a library in C or a child of it prints goes to stderr.
-Condition: it was printed after `run` had been called, or the script imports this module before it prints.
+Condition: it was printed after `run` had been called, or is still in the buffer of sys.stdout by then: up to 8 kB that
+nobody has flushed.
 """
 
 import os
@@ -49,13 +50,13 @@ def run(handler: Callable[[Any], Any], *, raw: bool = False) -> None:
 
 
 def _set_aside() -> _Streams:
-    sys.stdout.flush()
     streams = _Streams(os.dup(0), os.dup(1))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.stdout.flush()  # what was printed before, if it is still here, goes to stderr, too
+    sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
     return streams
 
 
@@ -74,6 +75,7 @@ def _answer(handler: Callable[[Any], Any], packed: bytes, raw: bool) -> bytes:
 
 
 def _serve(streams: _Streams, handler: Callable[[Any], Any], raw: bool) -> None:
+    frames.write(streams.target, frames.header(frames.READY, 0), frames.END)
     while (packed := frames.receive(streams.source)) is not None:
         try:
             word, answer = frames.OUTPUT, _answer(handler, packed, raw)

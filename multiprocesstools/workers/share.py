@@ -12,6 +12,7 @@ queues have the same processes in the same order.
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from functools import partial
@@ -19,6 +20,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol
 
+from multiprocesstools.calls.summary import Summary
+from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.errors import ProcessFailed, StopRequested
 from multiprocesstools.helper import MultiProcessHelper
 from multiprocesstools.workers.process import Process, ProcessState
@@ -26,14 +29,17 @@ from multiprocesstools.workers.shared_run import Place
 from multiprocesstools.workers.trusted import create_private, open_trusted
 
 Told = Callable[[ProcessState, BaseException | None, bytes], object]
-_LOOK_SECONDS = 0.3
+_LOOK_SECONDS, _MOST_OF_TIME = 0.3, 0.05
+_MISSING_SECONDS = 90.0  # longer than a client of NFS believes that a name is not there (nfs(5), acdirmax)
 
 
 class Queue(Protocol):
     """What is asked of the queue, by the threads of the share."""
 
     def _begin_shared(self, process: Process, told: Told) -> None: ...
-    def _deliver(self, process: Process, output: bytes, error: BaseException | None = None) -> None: ...
+    def _deliver(self, process: Process, output: bytes, error: BaseException | None = None) -> None:
+        """Returns when it has been used, so that large outputs do not pile up."""
+
     def _share_over(self, rest: Callable[[Process], BaseException | None]) -> None: ...
 
 
@@ -82,20 +88,45 @@ class Share:
         self._helper = helper
         if self._stopping:
             return {}
-        mapped: Future[object] = Future()
+        mapped: Future[Summary] = Future()
         thread = threading.Thread(
             target=_resolve, args=(mapped, partial(self._map, helper)), name="multiprocesstools-items", daemon=True
         )
         thread.start()
-        while not wait([mapped], _LOOK_SECONDS).done:
-            if self._is_accepted:
-                self._look()
+        pause = _LOOK_SECONDS
+        while not wait([mapped], pause).done:
+            pause = max(_LOOK_SECONDS, self._look() / _MOST_OF_TIME) if self._is_accepted else _LOOK_SECONDS
         thread.join()
-        mapped.result()
+        ended = mapped.result().ended
         self._look()
-        return {os.path.basename(item.item): item.error for item in helper.status().of("failed")}
+        errors = self._errors(helper)
+        if not ended:
+            self._wait_for_the_rest(errors)
+        return errors
 
-    def _map(self, helper: MultiProcessHelper) -> object:
+    def _errors(self, helper: MultiProcessHelper) -> dict[str, str]:
+        """Of the items that were set aside."""
+        failed = helper.status().of("failed")
+        return {os.path.basename(item.item): item.error for item in failed if self._is_ours(item.item)}
+
+    def _is_ours(self, item: str) -> bool:
+        return os.path.dirname(item) == self._place.name
+
+    def _wait_for_the_rest(self, errors: dict[str, str]) -> None:
+        """All is done, but not all outputs were seen: a machine does not know at once what others write."""
+        until = time.monotonic() + _MISSING_SECONDS
+        while rest := [name for name in self._waiting() if name not in errors]:
+            if time.monotonic() > until:
+                errors |= dict.fromkeys(rest, f"it was done, but for {_MISSING_SECONDS:g} s no output could be read")
+            time.sleep(_LOOK_SECONDS)
+            self._look()
+
+    def _waiting(self) -> list[str]:
+        if self._stopping:
+            return []
+        return [name for name, process in self._processes.items() if process.state is ProcessState.PENDING]
+
+    def _map(self, helper: MultiProcessHelper) -> Summary:
         labels = [
             f"{number} {process.name!r} {process.script} {' '.join(process.args)}"
             for number, process in enumerate(self._processes.values())
@@ -109,24 +140,35 @@ class Share:
         """The list was found to be that of the others, and not one by which their outputs would go to wrong places."""
         self._is_accepted = True
 
-    def _look(self) -> None:
-        folder = os.path.join(self._place.directory, self._place.name)
-        for name, process in self._processes.items():
-            if process.state is not ProcessState.PENDING:
-                continue
-            try:
-                with open_trusted(os.path.join(folder, name)) as file:
-                    self._queue._deliver(process, file.read())
-            except OSError:
-                continue  # nobody has done it yet, or the server is away
-            except Exception as error:
-                self._queue._deliver(process, b"", error)
+    def _look(self) -> float:
+        """Deliver what was done elsewhere. How many seconds the listing took."""
+        folder, began = os.path.join(self._place.directory, self._place.name), time.monotonic()
+        try:
+            there = {entry.name for entry in PosixDisk().list(folder)}
+        except OSError:
+            there = set()  # nobody has begun yet, or the server is away
+        took = time.monotonic() - began
+        for name in filter(there.__contains__, self._waiting()):
+            if not self._stopping:
+                self._read(self._processes[name], os.path.join(folder, name))
+        return took
+
+    def _read(self, process: Process, path: str) -> None:
+        try:
+            with open_trusted(path) as file:
+                output = file.read()
+        except OSError:
+            return  # the server is away; it is looked at again
+        except Exception as error:
+            self._queue._deliver(process, b"", error)
+        else:
+            self._queue._deliver(process, output)
 
     def _reason(self, error: BaseException | None, errors: Mapping[str, str], process: Process) -> BaseException | None:
         """Why a process that is left has failed; None: it was cancelled."""
         name = next((name for name, one in self._processes.items() if one is process), "")
         if name in errors:
-            return process.error or ProcessFailed(f"it was set aside on another machine: {errors[name]}")
+            return process.error or ProcessFailed(f"its item was set aside: {errors[name]}")
         return error
 
     # -- in threads of their own, one for each item that is in work here

@@ -7,13 +7,15 @@ after them, so that what takes minutes is better done by the script.
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from multiprocesstools.calls.saving import kind
 from multiprocesstools.errors import BadOutput, NoExtra
 from multiprocesstools.workers.process import Process
 
+_SILENT_SECONDS = 60.0
 Urls = str | Mapping[str, str]
 
 
@@ -22,7 +24,8 @@ class UrlProcess(Process):
     dict by these names. `outputs`: one URL, to which its stdout is written; or {name: URL}: the values of its output
     dict by these names, bytes or text, are written there, and the others stay in `output`.
 
-    `options` are those of the filesystem of fsspec (credentials, timeouts). Override `fetch` and `store` for others.
+    `options` are those of the filesystem of fsspec (credentials, timeouts); by default a server of http may take as
+    long as it likes, and be silent for a minute. Override `fetch` and `store` for others.
     """
 
     def __init__(
@@ -70,13 +73,28 @@ class UrlProcess(Process):
 def fetch(url: str, **options: Any) -> bytes:
     """The bytes at a URL, or in the file of a path."""
     system, path = _system(url, options)
-    data: bytes = system.cat_file(path)
-    return data
+    with _named(url):
+        data: bytes = system.cat_file(path)
+        return data
 
 
 def store(url: str, data: bytes, **options: Any) -> None:
     """Write bytes to a URL; its folders are made."""
     system, path = _system(url, options)
+    with _named(url):
+        _store(system, path, data)
+
+
+@contextmanager
+def _named(url: str) -> Iterator[None]:
+    """A timeout says by itself neither what it is nor where."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise TimeoutError(f"timeout: no answer from {url}") from error
+
+
+def _store(system: Any, path: str, data: bytes) -> None:
     protocols = (system.protocol,) if isinstance(system.protocol, str) else system.protocol
     if "http" in protocols:
         _put(system, path, data)
@@ -91,8 +109,17 @@ def _system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
         from fsspec.core import url_to_fs  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError as error:
         raise NoExtra("URLs", "urls") from error
+    if url.startswith(("http://", "https://")):
+        options = {**options, "client_kwargs": {**_patience(), **options.get("client_kwargs", {})}}
     system, path = url_to_fs(url, **options)
     return system, path
+
+
+def _patience() -> dict[str, Any]:
+    """Of aiohttp, which by itself gives any transfer five minutes, and a silent server as long."""
+    from aiohttp import ClientTimeout  # type: ignore[import-not-found, unused-ignore]
+
+    return {"timeout": ClientTimeout(total=None, sock_connect=_SILENT_SECONDS, sock_read=_SILENT_SECONDS)}
 
 
 def _put(system: Any, path: str, data: bytes) -> None:

@@ -33,7 +33,7 @@ class Reports:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds until SIGKILL, and for which a program may be stopped."""
+    """Seconds until SIGKILL, and for which a program may be stopped, or mute."""
 
     kill_seconds: float
     stopped_seconds: float
@@ -78,6 +78,9 @@ class Wires:
         errand = self._owners[child]
         try:
             frame = frames.split(child.output)
+            if frame is not None and frame[0] == frames.READY:
+                child.is_ready = True
+                frame = frames.split(child.output)
         except frames.NotAFrame as error:
             child.output.clear()
             if errand is not None:
@@ -93,8 +96,8 @@ class Wires:
         self._reports.took(errand, cpu_of(child.pid) - child.cpu_before, child.peak)
         if errand.reason or errand.cancelled:
             return  # it is being ended
+        self._idle.setdefault(child.command, []).append(child)  # before anybody hears of the end, and asks for `keeps`
         self._settle(child, errand, Outcome(packed if failed is None else b"", None, failed))
-        self._idle.setdefault(child.command, []).append(child)
         self._retire(self._most_kept)
 
     def _on_stderr(self, child: Child) -> bool:
@@ -114,7 +117,7 @@ class Wires:
     def _go_on_reading(self, errand: Errand, size: int) -> None:
         errand.unheard -= size
         child = errand.child
-        if child is None or child.gone or child.stderr < 0 or errand.unheard > _MOST_UNHEARD:
+        if child not in self._owners or child.stderr < 0 or errand.unheard > _MOST_UNHEARD:
             return
         if child.stderr not in self._selector.get_map():
             self._selector.register(child.stderr, selectors.EVENT_READ, (child, "stderr"))

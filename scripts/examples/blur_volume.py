@@ -1,13 +1,12 @@
 """Gaussian filters of five radii over a volume of a brain, each in a process of its own.
 
     pip install "multiprocesstools[demo]"
-    python scripts/examples/blur_volume.py [OUTPUT] [--cap 2] [--keep-alive]
+    python scripts/examples/blur_volume.py [OUTPUT] [--step 1] [--cap 2] [--keep-alive]
 
 OUTPUT/blurred.png shows two slices of the volume and of what became of it. It ends with 0 only if all were completed,
 in order, at most `cap` at once, with one callback, and if they are what this process computes itself.
 """
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ from typing import Any
 import numpy as np
 from blur_volume_script import blur
 from brain import volume
-from queue_of_scripts import run_all
-from skimage import io, transform
+from queue_of_scripts import options, run_and_show
+from skimage import transform
 
+from multiprocesstools.workers import Process
 from multiprocesstools.workers.transfer import ArrayProcess
 
 SCRIPT = Path(__file__).with_name("blur_volume_script.py")
@@ -37,8 +37,13 @@ def slices(values: Any, spacing: Any) -> Any:
     return np.vstack([np.pad(plane, ((2, 2), (0, width - plane.shape[1]))) for plane in shown])
 
 
-def main(output: Path, cap: int, keep_alive: bool) -> int:
-    values, spacing = volume()
+def is_right(process: Process) -> bool:
+    """Is it what this process computes itself?"""
+    return np.array_equal(process.output["volume"], blur(process.input)["volume"])
+
+
+def main(output: Path, step: int, cap: int, keep_alive: bool) -> int:
+    values, spacing = volume(step)
     print(f"{len(RADII)} processes over {' x '.join(map(str, values.shape))} voxels")
     processes = [
         ArrayProcess(
@@ -47,22 +52,13 @@ def main(output: Path, cap: int, keep_alive: bool) -> int:
         )
         for radius in RADII
     ]  # fmt: skip
-    good = run_all(processes, cap)
-    same = good and all(
-        np.array_equal(process.output["volume"], blur(process.input)["volume"]) for process in processes
-    )
-    if good:
-        output.mkdir(parents=True, exist_ok=True)
+
+    def draw() -> Any:
         shown = [slices(what, spacing) for what in (values, *(process.output["volume"] for process in processes))]
-        picture = (255 * np.hstack(shown).clip(0, 1)).astype(np.uint8)
-        io.imsave(output / "blurred.png", picture, check_contrast=False)
-    print(f"{'the same' if same else 'NOT the same'} as computed here; see {output / 'blurred.png'}")
-    return 0 if same else 1
+        return (255 * np.hstack(shown).clip(0, 1)).astype(np.uint8)
+
+    return run_and_show(processes, cap, output / "blurred.png", is_right, draw)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("output", type=Path, nargs="?", default=Path("blurred"))
-    parser.add_argument("--cap", type=int, default=2)
-    parser.add_argument("--keep-alive", action="store_true")
-    sys.exit(main(**vars(parser.parse_args())))
+    sys.exit(main(**vars(options("blurred", step=1).parse_args())))

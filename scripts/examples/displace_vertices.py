@@ -7,7 +7,6 @@ OUTPUT/displaced.png shows all of them. It ends with 0 only if all were complete
 one callback, and if they are what this process computes itself.
 """
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from typing import Any
 import numpy as np
 from brain import surface
 from displace_vertices_script import displace, normals_of
-from queue_of_scripts import run_all
-from skimage import io
+from queue_of_scripts import options, run_and_show
 
+from multiprocesstools.workers import Process
 from multiprocesstools.workers.transfer import ArrayProcess
 
 SCRIPT = Path(__file__).with_name("displace_vertices_script.py")
@@ -61,26 +60,25 @@ def sheet(pictures: list[Any]) -> Any:
     return (255 * np.vstack(rows).clip(0, 1)).astype(np.uint8)
 
 
+def is_right(process: Process) -> bool:
+    """Is it what this process computes itself?"""
+    assert isinstance(process, Displace)
+    return np.array_equal(process.displaced, displace(process.input)["vertices"])
+
+
 def main(output: Path, number: int, cap: int, step: int, keep_alive: bool) -> int:
     mesh = surface(step)
     print(f"{number} processes, {len(mesh[0])} vertices and {len(mesh[1])} triangles each")
     noises = np.linspace(0, MOST_MILLIMETRES, number)
     processes = [Displace(seed, mesh, float(noise), keep_alive) for seed, noise in enumerate(noises)]
-    good = run_all(processes, cap)
-    same = good and all(np.array_equal(process.displaced, displace(process.input)["vertices"]) for process in processes)
-    if good:
-        output.mkdir(parents=True, exist_ok=True)
-        pictures = [picture(process.displaced, mesh[1]) for process in processes]
-        io.imsave(output / "displaced.png", sheet(pictures), check_contrast=False)
-    print(f"{'the same' if same else 'NOT the same'} as computed here; see {output / 'displaced.png'}")
-    return 0 if same else 1
+
+    def draw() -> Any:
+        return sheet([picture(process.displaced, mesh[1]) for process in processes])
+
+    return run_and_show(processes, cap, output / "displaced.png", is_right, draw)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("output", type=Path, nargs="?", default=Path("displaced"))
+    parser = options("displaced", step=2)
     parser.add_argument("--number", type=int, default=50)
-    parser.add_argument("--cap", type=int, default=2)
-    parser.add_argument("--step", type=int, default=2)
-    parser.add_argument("--keep-alive", action="store_true")
     sys.exit(main(**vars(parser.parse_args())))

@@ -1,10 +1,38 @@
-"""What the examples of queues have in common: run the processes, and judge how they ran."""
+"""What the examples of queues have in common: options, to run the processes and judge how they ran, and the picture."""
 
+import argparse
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from skimage import io
 
 from multiprocesstools.workers import Process, ProcessesLogic, ProcessState
+
+
+def options(output: str, step: int) -> argparse.ArgumentParser:
+    """Those that all have, with defaults for the folder of the output and for the step by which data is thinned."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("output", type=Path, nargs="?", default=Path(output))
+    parser.add_argument("--step", type=int, default=step)
+    parser.add_argument("--cap", type=int, default=2)
+    parser.add_argument("--keep-alive", action="store_true")
+    return parser
+
+
+def run_and_show(
+    processes: Sequence[Process], cap: int, target: Path, is_right: Callable[[Process], bool], draw: Callable[[], Any]
+) -> int:
+    """Run them, and write a picture of what came. 0 if all ran as they should and every output is right, else 1."""
+    good = run_all(processes, cap)
+    same = good and all(map(is_right, processes))
+    if good:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        io.imsave(target, draw(), check_contrast=False)
+    print(f"{'the same' if same else 'NOT the same'} as computed here; see {target}")
+    return 0 if same else 1
 
 
 def run_all(processes: Sequence[Process], cap: int) -> bool:

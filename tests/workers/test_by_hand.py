@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from multiprocesstools.errors import BadArgument
+from multiprocesstools.workers.byhand import find_process
 from tests.workers.scripts import DOUBLE, ENV, write_script
 
 
@@ -40,12 +44,16 @@ def test_a_plain_script_is_run_on_stdin_and_its_failure_is_seen(tmp_path: Path) 
     assert b"exit code 3" in done.stderr
 
 
-def test_what_cannot_be_found_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("place", "words"), [("nowhere.py:x", "FILE.py"), ("program.py:x", "no x"), ("program.py:number", "no Process")]
+)
+def test_what_cannot_be_found_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, words: str) -> None:
     write_script(tmp_path, "number = 3\n", "program.py")
-    for place, words in {
-        "nowhere.py:x": b"FILE.py",
-        "program.py:x": b"no x",
-        "program.py:number": b"no Process",
-    }.items():
-        done = command("dump", place, cwd=tmp_path)
-        assert done.returncode == 2 and words in done.stderr
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadArgument, match=words):
+        find_process(place)
+
+
+def test_what_cannot_be_found_is_a_usage_error_of_the_command(tmp_path: Path) -> None:
+    done = command("dump", "nowhere.py:x", cwd=tmp_path)
+    assert done.returncode == 2 and b"FILE.py" in done.stderr

@@ -13,7 +13,7 @@ from tests.processes import CHECKOUT
 EXAMPLES_FOLDER = CHECKOUT / "scripts" / "examples"
 EXAMPLES = {
     "displace_vertices.py": (["--number", "6", "--step", "6"], "6 Completed", "displaced.png"),
-    "blur_volume.py": ([], "5 Completed", "blurred.png"),
+    "blur_volume.py": (["--step", "4"], "5 Completed", "blurred.png"),
 }
 
 

@@ -118,3 +118,28 @@ def test_a_host_that_cannot_be_reached_is_a_failure_with_the_words_of_ssh(tmp_pa
     assert (there.state, there.output) == (ProcessState.COMPLETED, "node2\n")
     assert (nowhere.state, nowhere.exit_code) == (ProcessState.FAILED, 255)
     assert "nowhere.invalid" in nowhere.stderr
+
+
+@pytest.mark.parametrize("persist", ["no", "60"])
+def test_cancelling_one_takes_no_connection_from_others_with_control_master_in_the_configuration(
+    tmp_path: Path, lab: SshdLab, persist: str
+) -> None:
+    """Otherwise the first ssh becomes the master of all that follow, and is ended with its process."""
+    config = tmp_path / "ssh_config"
+    shared = f"ControlMaster auto\nControlPath {tmp_path}/%n\nControlPersist {persist}\n"
+    config.write_text(f"Host *\n{shared}" + (lab.directory / "ssh_config").read_text())
+    script = write_script(tmp_path, '#!/bin/sh\necho on >&2\nuntil [ -e "$1" ]; do sleep 0.1; done\nhostname\n')
+    first, second = (
+        Text(script, prefix=["ssh", "-F", str(config), "node1"], args=[str(tmp_path / "go")]) for _ in range(2)
+    )
+    with ProcessesLogic(2) as logic:
+        for process in (first, second):
+            logic.add_process(process)
+            logic.run()
+            wait_until(lambda process=process: process.stderr == "on\n", "it is connected")  # type: ignore[misc]
+        logic.cancel(first)
+        wait_until(lambda: first.state.is_over, "it is cancelled")
+        (tmp_path / "go").touch()
+        assert logic.wait_for_finished(LIMIT_SECONDS)
+    assert first.state is ProcessState.CANCELLED
+    assert (second.state, second.output) == (ProcessState.COMPLETED, "node1\n"), str(second.error)

@@ -1,7 +1,9 @@
 """Processes behind a prefix. The ssh here is a stand-in: a shell, an empty environment, another session, and pipes
 that break when it is killed; what the real one does is tested in the lab of machines."""
 
+import os
 import shlex
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -16,6 +18,7 @@ from tests.workers.scripts import DOUBLE, ENV, Text, alive, run_all, write_scrip
 SSH = f"""\
 #!{sys.executable}
 import os, subprocess, sys, threading
+os.closerange(3, 256)  # as ssh does
 host, command = sys.argv[-2:]
 assert host == "node7", sys.argv
 pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
@@ -89,9 +92,31 @@ def test_cancelling_ends_the_far_side_and_all_it_has_started(tmp_path: Path, ssh
     wait_until(lambda: alive(str(tmp_path)) == [], "nothing is left")
 
 
+def test_nothing_is_left_when_the_program_of_the_queue_is_killed(tmp_path: Path, ssh: list[str]) -> None:
+    script = write_script(tmp_path, "#!/bin/sh\nsleep 600 & setsid sleep 601 &\necho on >&2\nwait\n")
+    program = write_script(
+        tmp_path,
+        f"""
+        from multiprocesstools.workers import Process, ProcessesLogic
+        logic = ProcessesLogic(1)
+        logic.sig_stderr.connect(lambda _, text: print(text, end="", flush=True))
+        logic.add_process(Process({str(script)!r}, prefix={ssh!r}))
+        logic.run()
+        logic.wait_for_finished()
+        """,
+        "program.py",
+    )
+    env = os.environ | ENV | {"MARKED": str(tmp_path)}
+    with subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, env=env) as own:
+        assert own.stdout is not None and own.stdout.readline() == b"on\n"
+        assert len(alive(str(tmp_path))) >= 4
+        own.kill()
+    wait_until(lambda: alive(str(tmp_path)) == [], "nothing is left, here or there")
+
+
 def test_srun_gets_words_and_ssh_gets_options_that_are_not_given() -> None:
     words = command_of(Process("x", prefix=["srun", "-N1"])).words
-    assert words[4:6] == ("srun", "-N1") and words[7] == "-c" and '"command": ["' in words[9]
+    assert words[:2] == ("srun", "-N1") and words[3] == "-c" and '"command": ["' in words[5]
     words = command_of(Process("x", prefix=["ssh", "-oConnectTimeout=3", "node7"])).words
     assert [word for word in words if "ConnectTimeout" in word] == ["-oConnectTimeout=3"]
     assert "-oBatchMode=yes" in words and words[-2] == "node7"

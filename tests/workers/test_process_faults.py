@@ -1,15 +1,18 @@
 """What scripts do wrong, and what is done to them: a Failed process each, never a hang, never a process left behind."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 from pathlib import Path
 
 import pytest
 
 from multiprocesstools.workers import Process, ProcessesLogic
+from multiprocesstools.workers.errand import Errand, Outcome
 from tests.processes import wait_until
 from tests.workers.scripts import DOUBLE, ENV, Text, alive, run_all, write_script
 
@@ -37,6 +40,15 @@ def test_a_script_without_an_interpreter_and_a_directory_that_does_not_exist(tmp
     failed(Text(tmp_path / "binary"), "Exec format error")
     failed(Text(write_script(tmp_path, "#!/bin/sh\n"), cwd=tmp_path / "nowhere"), "working directory")
     failed(Text(tmp_path / "script.sh", args=["a\0b"]), "cannot be started")
+    failed(Text(tmp_path), "is a directory")
+
+
+def test_more_programs_than_files_may_be_open_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "pipe", full)
+    failed(Text(write_script(tmp_path, "#!/bin/sh\n")), "maximum_running_processes")
 
 
 def test_an_exit_code_and_a_signal(tmp_path: Path) -> None:
@@ -81,6 +93,15 @@ def test_hooks_that_raise(tmp_path: Path) -> None:
     failed(NoUse(script, "x"), "no use")
     failed(NoBytes(script), "type int")
     failed(Process(script, {"lock": threading.Lock()}), "cannot be pickled")
+
+
+def test_a_name_that_is_a_number_harms_nobody(tmp_path: Path) -> None:
+    script = write_script(tmp_path, "#!/bin/sh\necho why >&2\ncat\n")
+    processes = [Text(script, "x", name=5), Text(script, "y")]  # type: ignore[arg-type]
+    processes[1].name = 6  # type: ignore[assignment]
+    assert run_all(list(processes), log_directory=tmp_path / "logs") == ["Completed"] * 2
+    assert [Path(str(process.log)).name for process in processes] == ["0001-5.log", "0002-6.log"]
+    assert processes[0].name == "5"
 
 
 def test_a_callback_and_a_slot_that_raise_do_not_harm_the_queue(tmp_path: Path) -> None:
@@ -188,7 +209,7 @@ def test_a_host_that_does_not_answer_is_a_failed_process(tmp_path: Path) -> None
 
 
 def test_nothing_is_left_when_the_program_of_the_queue_is_killed(tmp_path: Path) -> None:
-    script = write_script(tmp_path, "#!/bin/sh\nsleep 600 & sleep 601\n")
+    script = write_script(tmp_path, "#!/bin/sh\nsleep 600 & setsid sleep 602 & sleep 601\n")
     program = write_script(
         tmp_path,
         f"""
@@ -203,8 +224,31 @@ def test_nothing_is_left_when_the_program_of_the_queue_is_killed(tmp_path: Path)
     )
     with subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, env=os.environ | ENV) as own:
         assert own.stdout is not None and own.stdout.readline() == b"on\n"
-        wait_until(lambda: len(alive(str(tmp_path))) == 7, "all run")
+        wait_until(lambda: len(alive(str(tmp_path))) == 9, "all run")
         own.kill()
+    wait_until(lambda: alive(str(tmp_path)) == [], "nothing is left")
+
+
+def test_cancelling_a_script_that_has_a_queue_of_its_own_ends_what_that_has_started(tmp_path: Path) -> None:
+    inner = write_script(tmp_path, "#!/bin/sh\nsetsid sleep 600 & echo on >&2\nwait\n")
+    script = write_script(
+        tmp_path,
+        f"""
+        import sys
+        from multiprocesstools.workers import Process, ProcessesLogic
+        with ProcessesLogic(1) as logic:
+            logic.sig_stderr.connect(lambda _, text: print(text, file=sys.stderr))
+            logic.add_process(Process({str(inner)!r}))
+        """,
+    )
+    process, said = Text(script, env=ENV | {"MARKED": str(tmp_path)}), threading.Event()
+    with ProcessesLogic(1, kill_seconds=0.0) as logic:
+        logic.sig_stderr.connect(lambda *_: said.set())
+        logic.add_process(process)
+        logic.run()
+        assert said.wait(20)
+        wait_until(lambda: len(alive(str(tmp_path))) == 3, "all run")
+        logic.cancel(process)
     wait_until(lambda: alive(str(tmp_path)) == [], "nothing is left")
 
 
@@ -276,6 +320,52 @@ def test_a_program_is_kept_over_several_runs_and_ended_at_the_end(tmp_path: Path
     wait_until(lambda: alive(str(script)) == [], "nothing is left")
 
 
+def test_a_program_waits_for_more_before_anybody_hears_of_its_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the queue, which looks whether there is one, would now and then end it after the last answer."""
+    seen, ended = [], ProcessesLogic._ended
+
+    def note(logic: ProcessesLogic, errand: Errand, outcome: Outcome) -> None:
+        assert logic._pump is not None
+        seen.append(logic._pump.keeps)
+        ended(logic, errand, outcome)
+
+    monkeypatch.setattr(ProcessesLogic, "_ended", note)
+    process = Process(write_script(tmp_path, DOUBLE), {"x": 1}, env=ENV, keep_alive=True)
+    assert run_all([process]) == ["Completed"]
+    assert seen == [True]
+
+
+def test_a_kept_program_that_reads_all_of_its_input_and_does_not_call_run(tmp_path: Path) -> None:
+    script = write_script(tmp_path, "import sys\nsys.stdin.buffer.read()\n")
+    process = Process(script, {"x": bytes(1 << 20)}, keep_alive=True)
+    failed(process, "not called multiprocesstools.workers.script.run", stopped_seconds=0.1)
+    wait_until(lambda: alive(str(script)) == [], "nothing is left")
+
+
+def test_a_kept_program_that_takes_its_time_before_and_after_it_calls_run_is_waited_for(tmp_path: Path) -> None:
+    script = write_script(
+        tmp_path,
+        "import time\nfrom multiprocesstools.workers.script import run\ntime.sleep(0.3)\n"
+        "run(lambda seconds: time.sleep(seconds))\n",
+    )
+    process = Process(script, 0.3, env=ENV, keep_alive=True)
+    assert run_all([process], stopped_seconds=0.1) == ["Completed"], process.error
+
+
+def test_the_last_words_of_a_kept_program_are_heard(tmp_path: Path) -> None:
+    script = write_script(
+        tmp_path,
+        "import sys\nfrom multiprocesstools.workers.script import run\nrun(lambda x: x)\nprint('good', 'bye')\n",
+    )
+    process, heard = Process(script, env=ENV, keep_alive=True), []
+    with ProcessesLogic(1) as logic:
+        logic.sig_stderr.connect(lambda _, text: heard.append(text))
+        logic.add_process(process)
+    assert "".join(heard) == process.stderr == "good bye\n"
+
+
 def test_a_kept_program_that_does_not_speak_the_protocol(tmp_path: Path) -> None:
     failed(Process(write_script(tmp_path, "#!/bin/sh\necho hello; cat\n"), keep_alive=True), "script.run")
     failed(
@@ -325,3 +415,35 @@ def test_print_and_prints_in_c_and_input_corrupt_nothing(tmp_path: Path) -> None
         assert process.output == "nothing to read"
         assert all(word in process.stderr for word in ("printed", "written", "raw", "from a child"))
     failed(Process(write_script(tmp_path, DOUBLE), {}, env=ENV), "KeyError")
+
+
+def test_what_was_printed_before_run_was_called_and_is_not_flushed_goes_to_stderr(tmp_path: Path) -> None:
+    script = write_script(tmp_path, "print('early')\n" + textwrap.dedent(DOUBLE))
+    process = Process(script, {"x": 1}, env=ENV | {"PYTHONUNBUFFERED": ""})
+    assert run_all([process]) == ["Completed"], process.error
+    assert (process.output, process.stderr) == ({"x": 2}, "early\n")
+
+
+def test_what_is_printed_is_heard_in_whole_lines_also_where_python_does_not_buffer(tmp_path: Path) -> None:
+    body = (
+        "from multiprocesstools.workers.script import run\nrun(lambda x: [print('a', 'b', 'c') for _ in range(50)])\n"
+    )
+    process, heard = Process(write_script(tmp_path, body), env=ENV | {"PYTHONUNBUFFERED": "1"}), []
+    with ProcessesLogic(1) as logic:
+        logic.sig_stderr.connect(lambda _, text: heard.append(text))
+        logic.add_process(process)
+    assert "".join(heard) == "a b c\n" * 50
+    assert [text for text in heard if not text.endswith("\n")] == []
+
+
+def test_without_the_means_of_linux_to_hear_of_an_end_programs_are_asked_from_time_to_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pidfd_open", "waitid"):
+        monkeypatch.delattr(os, name)
+    plain, kept = Text(write_script(tmp_path, "#!/bin/sh\ncat\n"), "in"), Process(
+        write_script(tmp_path, DOUBLE), {"x": 1}, env=ENV, keep_alive=True
+    )  # fmt: skip
+    assert run_all([plain, kept]) == ["Completed"] * 2, [plain.error, kept.error]
+    assert (plain.output, kept.output) == ("in", {"x": 2})
+    failed(Text(write_script(tmp_path, "#!/bin/sh\nexit 3\n", "wrong")), "exit code 3")

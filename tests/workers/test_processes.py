@@ -224,11 +224,43 @@ def test_a_queue_bound_by_memory_runs_one_at_a_time_and_ends(tmp_path: Path) -> 
         lambda: ProcessesLogic().add_process("script.py"),  # type: ignore[arg-type]
         lambda: ProcessesLogic().cancel(Process("x")), lambda: Process("x", args="word"),
         lambda: Process("x", prefix="ssh"), lambda: Process("x", timeout=0), lambda: Process("x", max_attempts=0),
+        lambda: Process("x", timeout=float("nan")), lambda: Process("x", args=[3]), lambda: Process("x", env={"N": 3}),  # type: ignore[list-item, dict-item]
+        lambda: Process(3), lambda: Process("x", cwd=3), lambda: Process("x", python=None),  # type: ignore[arg-type]
+        lambda: ProcessesLogic(kill_seconds=float("nan")),
     ],
 )  # fmt: skip
 def test_a_wrong_argument_is_an_error_that_names_it(make) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(BadArgument):
         make()
+
+
+def test_a_script_is_found_from_here_whatever_its_own_working_directory_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_script(tmp_path, "#!/bin/sh\npwd\n", "where")
+    write_script(tmp_path, "import os\nprint(os.getcwd())\n", "where.py")
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path)
+    processes = [Text(name, cwd="there") for name in ("where", "where.py")]
+    assert run_all(list(processes)) == ["Completed"] * 2, processes[0].error
+    assert [process.output for process in processes] == [f"{tmp_path}/there\n"] * 2
+
+
+def test_closing_also_cancels_what_the_callback_adds_and_ends(tmp_path: Path) -> None:
+    def callback() -> None:
+        called.append(len(logic.processes))
+        logic.add_process(Text(script))
+        logic.run()
+
+    script, called = write_script(tmp_path, SLEEP), []
+    logic = ProcessesLogic(1, callback)
+    logic.add_process(Text(script))
+    logic.run()
+    wait_until(lambda: logic.processes[0].pid is not None, "it runs")
+    logic.close()
+    assert called == [1]
+    assert [process.state.value for process in logic.processes] == ["Cancelled"] * 2
+    assert alive(str(script)) == []
 
 
 def test_a_process_belongs_to_one_queue_once() -> None:

@@ -5,11 +5,13 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from multiprocesstools.errors import BadArgument, ListChanged, RunDirectoryUnusable, UntrustedResult, WrongState
-from multiprocesstools.workers import Process, ProcessesLogic
+from multiprocesstools.workers import Process, ProcessesLogic, share
+from multiprocesstools.workers.trusted import open_trusted
 from tests.processes import wait_until
 from tests.workers.scripts import ENV, Text, alive, write_script
 
@@ -134,6 +136,74 @@ def test_an_output_that_somebody_else_could_have_written_is_not_used(tmp_path: P
         logic.add_processes(processes)
     assert [process.state.value for process in processes] == ["Completed", "Failed"]
     assert isinstance(processes[1].error, UntrustedResult)
+
+
+def test_an_output_that_is_seen_late_is_waited_for_and_one_that_never_is_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on NFS, where a client may not know for a while what others have written."""
+    script, folder, asked = write_script(tmp_path, NOTE), tmp_path / "run", []
+    with queue(folder) as logic:
+        logic.add_processes(texts(script, folder, 2))
+
+    def late(path: str) -> IO[bytes]:
+        asked.append(path)
+        if len(asked) <= 3 or path.endswith("1.out"):
+            raise FileNotFoundError(path)
+        return open_trusted(path)
+
+    monkeypatch.setattr(share, "open_trusted", late)
+    monkeypatch.setattr(share, "_MISSING_SECONDS", 1.0)
+    processes = texts(script, folder, 2)
+    with queue(folder) as logic:
+        logic.add_processes(processes)
+    assert [process.state.value for process in processes] == ["Completed", "Failed"]
+    assert "no output could be read" in str(processes[1].error)
+
+
+def test_outputs_are_read_one_by_one_as_they_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script, folder, most = write_script(tmp_path, NOTE), tmp_path / "run", [0]
+    with queue(folder) as logic:
+        logic.add_processes(texts(script, folder, 5))
+
+    def counted(path: str) -> IO[bytes]:
+        most.append(most[-1] + 1)
+        return open_trusted(path)
+
+    class Used(Text):
+        def use_process_output(self, output: bytes) -> None:
+            most.append(most[-1] - 1)
+
+    monkeypatch.setattr(share, "open_trusted", counted)
+    processes = [Used(script, name=f"p{x}", args=[str(folder), "me"]) for x in range(5)]
+    with queue(folder) as logic:
+        logic.add_processes(processes)
+    assert [process.state.value for process in processes] == ["Completed"] * 5
+    assert (max(most), len(most)) == (1, 11)
+
+
+def test_stop_lets_what_is_in_work_finish_and_says_nothing_of_the_rest_that_is_true_of_another_list(
+    tmp_path: Path,
+) -> None:
+    body = '#!/bin/sh\necho on >&2\nuntil [ -e "$1/go" ]; do sleep 0.05; done\n'
+    script, folder = write_script(tmp_path, body), tmp_path / "run"
+    wrong = write_script(tmp_path, "#!/bin/sh\nexit 3\n", "wrong")
+    with ProcessesLogic(2, run_directory=folder, name="other", run_options=OPTIONS | {"max_attempts": 1}) as logic:
+        logic.add_processes(failed := [Text(wrong, name=f"p{x}") for x in range(3)])
+    assert [process.state.value for process in failed] == ["Failed"] * 3
+    processes = texts(script, folder, 3)
+    with queue(folder) as logic:
+        logic.add_processes(processes)
+        logic.run()
+        wait_until(lambda: sum(process.stderr == "on\n" for process in processes) == 2, "two are in work")
+        command = [sys.executable, "-m", "multiprocesstools", "stop", str(folder)]
+        subprocess.run(command, env=os.environ | ENV, check=True, capture_output=True, timeout=60)
+        assert logic._share is not None and logic._share._helper is not None
+        wait_until(lambda: not logic._share._helper._crew.is_undisturbed, "it has heard of it")
+        (folder / "go").touch()
+        assert logic.wait_for_finished(20)
+    assert sorted(process.state.value for process in processes) == ["Cancelled", "Completed", "Completed"]
+    assert [process.error for process in processes] == [None] * 3
 
 
 def test_a_run_directory_that_cannot_be_and_an_empty_queue(tmp_path: Path) -> None:

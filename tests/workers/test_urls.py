@@ -1,5 +1,6 @@
 """Inputs and outputs of processes by URL: file:// and http over loopback."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from multiprocesstools.workers import urls
 from multiprocesstools.workers.urls import UrlProcess
 from tests.workers.scripts import ENV, run_all, write_script
 
@@ -47,7 +49,7 @@ def server() -> Iterator[tuple[str, dict[str, bytes]]]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever)
+        thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))
         thread.start()
         try:
             yield f"http://127.0.0.1:{httpd.server_port}", files
@@ -76,6 +78,17 @@ def test_values_come_from_http_and_go_to_http_and_to_files(
     assert run_all([process]) == ["Completed"], process.error
     assert files["/report.txt"] == b"me counts 100000"
     assert process.output == {"bytes": 100_000}
+
+
+def test_a_server_that_does_not_answer_is_a_failed_process_and_no_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(urls, "_SILENT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/volume"
+        process = UrlProcess(write_script(tmp_path, COUNT), inputs=url, env=ENV)
+        assert run_all([process]) == ["Failed"]
+    assert str(process.error) == f"timeout: no answer from {url}"
 
 
 def test_what_is_not_there_and_what_is_not_given_is_a_failed_process(
