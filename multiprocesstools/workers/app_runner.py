@@ -7,6 +7,7 @@ while it runs. Results that have to wait for an earlier one are kept within boun
 
 import logging
 import traceback
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from multiprocesstools.errors import BadArgument, WrongState
@@ -64,7 +65,7 @@ class RunsApp(Controller):
             self._unstored.close()
         super()._end(done, shift)
 
-    def _received(self, task: Any, result: Any) -> None:
+    def _received(self, done: Sequence[tuple[Any, Any]]) -> None:
         self._store()
 
     def _failed(self, task: Any, error: BaseException) -> None:
@@ -91,7 +92,7 @@ class RunsApp(Controller):
                 self.sig_results.emit(index, result)
 
     def _next_in_order(self) -> tuple[Any, Any] | None:
-        with self._desk.outbox.changed:
+        with self._desk.outbox.lock:
             return self._desk.outbox.take(ordered=True)
 
     def _could_not_store(self, index: Any, error: Exception) -> None:

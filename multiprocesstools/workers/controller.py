@@ -9,7 +9,7 @@ outlives `stop`, the end of a run, or the process that started them. Condition: 
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -270,5 +270,15 @@ class WorkerController(Controller):
     finished = signal()
 
     def _has_receivers(self) -> bool:
-        results = self.sig_results
-        return isinstance(results, Emitter) and len(results) > 0
+        return _is_heard(self.sig_results)
+
+    def _progress_is_heard(self) -> bool:
+        return _is_heard(self.sig_progress)
+
+    def _received(self, done: Sequence[tuple[Any, Any]]) -> None:
+        if isinstance(self.sig_results, Emitter):
+            self.sig_results.emit_each(done)
+
+
+def _is_heard(emitter: object) -> bool:
+    return isinstance(emitter, Emitter) and len(emitter) > 0

@@ -8,7 +8,7 @@ import atexit
 import logging
 import multiprocessing
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
@@ -76,7 +76,9 @@ class Engine:
         self._shift: Works | None = None
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
-        reports = Reports(self._received, self._failed, self._said, self._progressed, self._has_receivers)
+        reports = Reports(
+            self._received, self._failed, self._said, self._progressed, self._has_receivers, self._progress_is_heard
+        )
         self._desk = Desk(reports, self._wake)
         self._feed = Feed(4 * self._terms.n_workers, self._wake)
         self._functions, self._leaving = 0, False
@@ -90,9 +92,14 @@ class Engine:
         """Is somebody connected to `sig_results`?"""
         return False
 
-    def _received(self, task: Any, result: Any) -> None:
-        """A task is done."""
-        self.sig_results.emit(task, result)
+    def _progress_is_heard(self) -> bool:
+        """Is somebody connected to `sig_progress`?"""
+        return True
+
+    def _received(self, done: Sequence[tuple[Any, Any]]) -> None:
+        """Tasks are done, with these results."""
+        for task, result in done:
+            self.sig_results.emit(task, result)
 
     def _failed(self, task: Any, error: BaseException) -> None:
         """A task has failed for good."""

@@ -5,7 +5,7 @@ as given back and not as failed.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
@@ -95,14 +95,18 @@ class Hands(Engine):
         """What has ended the workers."""
         return self._error
 
-    def _received(self, task: Order, result: Any) -> None:
-        self._futures.pop(task.number).set_result(result)
+    def _received(self, done: Sequence[tuple[Order, Any]]) -> None:
+        for task, result in done:
+            self._futures.pop(task.number).set_result(result)
 
     def _failed(self, task: Order, error: BaseException) -> None:
         self._futures.pop(task.number).set_exception(error)
 
     def _has_receivers(self) -> bool:
         return True
+
+    def _progress_is_heard(self) -> bool:
+        return False
 
     def _resolve_rest(self) -> None:
         while self._futures:

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from multiprocesstools.workers import WorkerController
+from multiprocesstools.workers.line import DONE
 from multiprocesstools.workers.packing import pack, pack_function, unpack
-from multiprocesstools.workers.pool import Job, Pool
-from multiprocesstools.workers.worker import DONE
+from multiprocesstools.workers.pool import Pool
+from multiprocesstools.workers.staff import Job
 from scripts.bench_files.machine import facts, versions
 
 Round = Callable[[int], int]  # a number of tasks -> the sum of their results
@@ -74,12 +75,12 @@ def our_pool(workers: int) -> Iterator[Round]:
         def work(n: int) -> int:
             total, settled, given = 0, 0, 0
             while settled < n:
-                while pool.idle and given < n:
-                    pool.give(Job(given, given, function), pack(given, "task"))
-                    given += 1
+                while given < n and (room := pool.look_for_room()):
+                    tasks = range(given, min(n, given + room))
+                    given += pool.give([(Job(task, task, function), pack(task, "task")) for task in tasks])
                 for event in pool.wait():
-                    assert event.word == DONE
-                    total, settled = total + unpack(event.packed), settled + 1
+                    if event.word == DONE:
+                        total, settled = total + unpack(event.packed), settled + 1
             return total
 
         yield work

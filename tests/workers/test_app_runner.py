@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from multiprocesstools.errors import BadArgument, TasksBroken, WorkerKilled, WrongState
-from multiprocesstools.workers import AppRunner, BaseApp, WorkerController, shared_array, worker
+from multiprocesstools.workers import AppRunner, BaseApp, WorkerController, line, shared_array
 from multiprocesstools.workers.app import perform
 from tests.processes import wait_until
 from tests.workers.apps import BadEnd, BadStart, BadTasks, Broken, Frames, Gated, Halves, KillsItsFirstWorker
@@ -202,13 +202,13 @@ def test_a_slot_that_raises_is_logged_and_the_app_is_finished(caplog: pytest.Log
 
 def test_workers_write_into_shared_arrays_and_no_array_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    whole = worker.Line.send
+    whole = line.Line.send
 
-    def counted(line: worker.Line, word: int, number: int = 0, packed: bytes = b"") -> None:
+    def counted(self: line.Line, word: int, number: int = 0, packed: bytes = b"", nanoseconds: int = 0) -> None:
         sizes.append(len(packed))
-        whole(line, word, number, packed)
+        whole(self, word, number, packed, nanoseconds)
 
-    monkeypatch.setattr(worker.Line, "send", counted)
+    monkeypatch.setattr(line.Line, "send", counted)
     app = Frames(n=4, size=512)
     with AppRunner(app, 2):
         pass
