@@ -91,6 +91,9 @@ class RunsApp(Controller):
             else:
                 self.sig_results.emit(index, result)
 
+    def _lift_bounds(self, by: int) -> None:
+        """Whoever waits: results are read by the thread of the pool."""
+
     def _next_in_order(self) -> tuple[Any, Any] | None:
         with self._desk.outbox.lock:
             return self._desk.outbox.take(ordered=True)

@@ -157,14 +157,14 @@ class Controller(Engine):
         """
         self._check_end_will_come(timeout)
         thread = self._thread
-        self._desk.outbox.lift(+1)
+        self._lift_bounds(+1)
         try:
             if thread is not None:
                 thread.join(timeout)
                 if thread.is_alive():
                     return False
         finally:
-            self._desk.outbox.lift(-1)
+            self._lift_bounds(-1)
         self._raise_error()
         return True
 
@@ -230,6 +230,10 @@ class Controller(Engine):
             self.join()
         finally:
             self.stop()
+
+    def _lift_bounds(self, by: int) -> None:
+        """Somebody waits for the end (+1), and so does not read, or does not any more (-1)."""
+        self._desk.outbox.lift(by)
 
     def _ask(self, wish: Wish) -> None:
         if self._shift is not None:

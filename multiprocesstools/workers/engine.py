@@ -1,7 +1,7 @@
 """What a controller is made of beneath its door: its state, the thread of its run, and what it reports to.
 
 Guarantee: one run at a time, and the workers of a run have gone when its thread has. At the end of the interpreter the
-run is stopped.
+run is stopped, and those who hear of its end are waited for: a thread that is in a slot of Qt then would abort it all.
 """
 
 import atexit
@@ -125,6 +125,7 @@ class Engine:
         before, self._error = self._thread, None
         if before is not None and not self._is_in_thread():
             before.join()  # it may be emitting `finished`
+        self._feed.forget(self._desk.tally.settled)
         shift = self._shift = self._new_shift()
         self._state, self._leaving = State.RUNNING, False
         self._thread = threading.Thread(target=self._run, args=(shift,), name="multiprocesstools-workers", daemon=True)
@@ -154,13 +155,14 @@ class Engine:
         if not done:
             self._drop_waiting()
         self._state = State.FINISHED if done else State.STOPPED
-        atexit.unregister(self._stop_at_exit)
         for tell in ([self._ended] if done else []) + [self.sig_finished.emit, self.finished.emit]:
             try:
                 tell()
             except Exception:
                 _log.exception("what hears of the end has raised")
         self._desk.outbox.notify()
+        if self._is_in_thread():  # else a slot has begun anew
+            atexit.unregister(self._stop_at_exit)
 
     def _drop_waiting(self) -> None:
         self._feed.close()

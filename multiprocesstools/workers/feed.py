@@ -256,6 +256,11 @@ class Feed:
             self._again.clear()
             self._in_hand = 0
 
+    def forget(self, settled: int) -> None:
+        """A run begins: what an earlier one has taken and not settled is not known any more."""
+        with self._lock:
+            self._passed = settled
+
     def _jobs(self, source: _Source, most: int) -> list[Job]:
         function, first = source.function, self._number
         assert function is not None

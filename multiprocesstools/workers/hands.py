@@ -97,10 +97,12 @@ class Hands(Engine):
 
     def _received(self, done: Sequence[tuple[Order, Any]]) -> None:
         for task, result in done:
-            self._futures.pop(task.number).set_result(result)
+            if (future := self._futures.pop(task.number, None)) is not None:  # else `end` has resolved it
+                future.set_result(result)
 
     def _failed(self, task: Order, error: BaseException) -> None:
-        self._futures.pop(task.number).set_exception(error)
+        if (future := self._futures.pop(task.number, None)) is not None:
+            future.set_exception(error)
 
     def _has_receivers(self) -> bool:
         return True
