@@ -59,7 +59,9 @@ class Emitter(psygnal.SignalInstance):
 
     def emit_each(self, many: Sequence[tuple[Any, ...]]) -> None:
         """As `emit` with each. What psygnal does around an emission costs more than a slot, and is done once."""
-        if self._is_blocked or self._is_paused or not self._slots:
+        if not self._slots:
+            return
+        if self._is_blocked or self._is_paused:
             for args in many:
                 self.emit(*args)
             return

@@ -64,8 +64,11 @@ class Outbox:
             (self._next, results.pop(self._next)) if ordered else results.popitem(last=False)
         )  # fmt: skip
         before, self._bytes = self._bytes, self._bytes - size
-        self._without.add(number)
-        self._skip()
+        if number == self._next:
+            self._next += 1
+            self._skip()
+        else:
+            self._without.add(number)
         if len(results) == _MOST_RESULTS // 2 or self._bytes < _MOST_BYTES <= before:
             self._told()
         return job.task, result

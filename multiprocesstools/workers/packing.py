@@ -112,7 +112,7 @@ def unpack(packed: bytes | bytearray) -> Any:
 
 def unpack_result(packed: bytes | bytearray) -> tuple[Any, int]:
     """And how many bytes it has. MemoryGone when its worker has gone; whatever unpacking raises, it raises."""
-    value = unpack(packed)
+    value = pickle.loads(packed)
     if type(value) is Apart:
         return unpack(value.packed), value.size + len(value.packed)
     return value, len(packed)

@@ -134,29 +134,35 @@ class Shift:
     def _take(self, events: list[Event]) -> None:
         """All results are unpacked before anything is given, as the pool wants it; others hear of them after that, so
         that the workers have something to do meanwhile."""
-        outcomes = [self._opened(event) if event.word == DONE else event for event in events]
-        self._feed.put_back([event.job for event in events if event.word == TASK and event.job is not None])
-        if len(events) > 0:
+        outcomes = self._opened(events)
+        if events:
             self._give()
         done: list[Done] = []
         for outcome in outcomes:
-            if isinstance(outcome, Event | Trouble):
+            if type(outcome) is tuple:
+                done.append(outcome)  # type: ignore[arg-type]
+            else:
                 self._finish(done)
                 done = []
-                self._hear(outcome)
-            else:
-                done.append(outcome)
+                self._hear(outcome)  # type: ignore[arg-type]
         self._finish(done)
 
-    def _opened(self, event: Event) -> "Done | Event | Trouble":
-        job = event.job
-        assert job is not None
-        try:
-            return (job, *unpack_result(event.packed))
-        except MemoryGone:  # it was killed between its answer and now
-            return Trouble(job, WorkerKilled(-signal.SIGKILL))
-        except Exception as error:
-            return Trouble(job, CannotBeSent("result", "?", f"{type(error).__name__}: {error}"))
+    def _opened(self, events: list[Event]) -> "list[Done | Event | Trouble]":
+        """In their order; what was not begun is put back."""
+        opened: list[Done | Event | Trouble] = []
+        for event in events:
+            word, job, packed, _, _ = event
+            if job is None or word != DONE:
+                opened.append(event)
+                continue
+            try:
+                opened.append((job, *unpack_result(packed)))
+            except MemoryGone:  # it was killed between its answer and now
+                opened.append(Trouble(job, WorkerKilled(-signal.SIGKILL)))
+            except Exception as error:
+                opened.append(Trouble(job, CannotBeSent("result", "?", f"{type(error).__name__}: {error}")))
+        self._feed.put_back([event.job for event in events if event.word == TASK and event.job is not None])
+        return opened
 
     def _finish(self, done: list[Done]) -> None:
         if done:
