@@ -114,10 +114,12 @@ class Controller(Engine):
 
     def restart(self) -> None:
         """Go on after `suspend`, or begin anew after the end or after `stop`. WrongState before start, and running."""
+        if self._thread is not None and self._is_ending():
+            self._thread.join()  # without the lock: a slot that hears of the end may need it
         with self._lock:
             if self._state in (State.NEW, State.RUNNING):
                 raise WrongState("restart()", self._state.value, "start() begins, suspend() interrupts")
-            if self._state is State.SUSPENDED and self.is_alive():
+            if self._state is State.SUSPENDED and self._runs:
                 self._state = State.RUNNING
                 self._ask(Wish.WORK)
                 return

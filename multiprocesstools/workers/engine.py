@@ -81,7 +81,7 @@ class Engine:
         )
         self._desk = Desk(reports, self._wake)
         self._feed = Feed(4 * self._terms.n_workers, self._wake)
-        self._functions, self._leaving = 0, False
+        self._functions, self._leaving, self._runs = 0, False, False
         self._function: Function | None = None
         if function is not None:
             self._function = self._packed(function, tuple(func_args), func_kwargs or {})
@@ -122,9 +122,9 @@ class Engine:
             raise MainGuardMissing()
         if self._function is None and self._feed.waits:
             raise WrongState(call, "has tasks and no function", "call change_function() before")
-        before, self._error = self._thread, None
-        if before is not None and not self._is_in_thread():
-            before.join()  # it may be emitting `finished`
+        if self._is_ending():
+            raise WrongState(call, "is ending", "wait for that with join()")
+        self._error, self._runs = None, True
         self._feed.forget(self._desk.tally.settled)
         shift = self._shift = self._new_shift()
         self._state, self._leaving = State.RUNNING, False
@@ -154,7 +154,8 @@ class Engine:
         self._feed.broken = None
         if not done:
             self._drop_waiting()
-        self._state = State.FINISHED if done else State.STOPPED
+        with self._lock:
+            self._state, self._runs = State.FINISHED if done else State.STOPPED, False
         for tell in ([self._ended] if done else []) + [self.sig_finished.emit, self.finished.emit]:
             try:
                 tell()
@@ -186,6 +187,10 @@ class Engine:
     def is_alive(self) -> bool:
         """Is there a run, working or suspended, whose workers are there?"""
         return self._thread is not None and self._thread.is_alive()
+
+    def _is_ending(self) -> bool:
+        """Does the thread of an earlier run tell of its end, or stop? Whoever begins anew waits for that."""
+        return not self._is_in_thread() and self.is_alive() and (not self._runs or self._state is State.STOPPED)
 
     def _is_in_thread(self) -> bool:
         return threading.current_thread() is self._thread
