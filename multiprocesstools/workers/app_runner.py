@@ -15,7 +15,7 @@ from multiprocesstools.workers.app import BaseApp, perform
 from multiprocesstools.workers.controller import Controller, WorkerController
 from multiprocesstools.workers.emitter import signal
 from multiprocesstools.workers.engine import Emits, Works
-from multiprocesstools.workers.outbox import Reader
+from multiprocesstools.workers.outbox import Done, Reader
 from multiprocesstools.workers.tally import TaskFailure
 
 _log = logging.getLogger("multiprocesstools.workers")
@@ -65,7 +65,7 @@ class RunsApp(Controller):
             self._unstored.close()
         super()._end(done, shift)
 
-    def _received(self, done: Sequence[tuple[Any, Any]]) -> None:
+    def _received(self, done: Sequence[Done]) -> None:
         self._store()
 
     def _failed(self, task: Any, error: BaseException) -> None:

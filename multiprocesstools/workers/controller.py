@@ -16,7 +16,7 @@ from typing import Any, Self
 from multiprocesstools.errors import BadArgument, WrongState
 from multiprocesstools.workers.emitter import Emitter, signal
 from multiprocesstools.workers.engine import Engine, State, Works
-from multiprocesstools.workers.outbox import Reader
+from multiprocesstools.workers.outbox import Done, Reader
 from multiprocesstools.workers.shared_run import Place, SharedRun, place_of
 from multiprocesstools.workers.shift import Wish
 from multiprocesstools.workers.tally import TaskFailure
@@ -281,9 +281,10 @@ class WorkerController(Controller):
     def _progress_is_heard(self) -> bool:
         return _is_heard(self.sig_progress)
 
-    def _received(self, done: Sequence[tuple[Any, Any]]) -> None:
-        if isinstance(self.sig_results, Emitter):
-            self.sig_results.emit_each(done)
+    def _received(self, done: Sequence[Done]) -> None:
+        results = self.sig_results
+        if isinstance(results, Emitter) and len(results):
+            results.emit_each([(job.task, result) for job, result, _ in done])
 
 
 def _is_heard(emitter: object) -> bool:

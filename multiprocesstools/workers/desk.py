@@ -23,7 +23,7 @@ _MOST_FAILURES = 1000
 class Reports:
     """What is called, in the thread of the pool."""
 
-    received: Callable[[Sequence[tuple[Any, Any]]], None]
+    received: Callable[[Sequence[Done]], None]
     failed: Callable[[Any, BaseException], None]
     message: Callable[[str], None]
     progressed: Callable[[], None]
@@ -48,10 +48,9 @@ class Desk:
         else:
             self.outbox.put_none([job.number for job, _, _ in done])
             self.outbox.passed_by += len(done)
-        pairs = [(job.task, result) for job, result, _ in done]
-        step = 1 if reports.progress_is_heard() else len(pairs)
-        for begin in range(0, len(pairs), step):
-            some = pairs[begin : begin + step]
+        step = 1 if reports.progress_is_heard() else len(done)
+        for begin in range(0, len(done), step):
+            some = done[begin : begin + step]
             self._report(reports.received, some)
             self.tally.settled += len(some)
             self._report(reports.progressed)

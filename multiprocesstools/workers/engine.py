@@ -16,6 +16,7 @@ from multiprocesstools.errors import BadArgument, MainGuardMissing, TasksBroken,
 from multiprocesstools.executors import processors
 from multiprocesstools.workers.desk import Desk, Reports
 from multiprocesstools.workers.feed import Feed
+from multiprocesstools.workers.outbox import Done
 from multiprocesstools.workers.packing import Function, pack_function
 from multiprocesstools.workers.shift import Shift, Terms, Wish
 
@@ -96,10 +97,10 @@ class Engine:
         """Is somebody connected to `sig_progress`?"""
         return True
 
-    def _received(self, done: Sequence[tuple[Any, Any]]) -> None:
+    def _received(self, done: Sequence[Done]) -> None:
         """Tasks are done, with these results."""
-        for task, result in done:
-            self.sig_results.emit(task, result)
+        for job, result, _ in done:
+            self.sig_results.emit(job.task, result)
 
     def _failed(self, task: Any, error: BaseException) -> None:
         """A task has failed for good."""

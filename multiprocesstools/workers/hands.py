@@ -13,6 +13,7 @@ from typing import Any
 from multiprocesstools.call import Call
 from multiprocesstools.errors import StopRequested
 from multiprocesstools.workers.engine import Engine
+from multiprocesstools.workers.outbox import Done
 from multiprocesstools.workers.shift import Terms, Wish
 
 
@@ -95,9 +96,9 @@ class Hands(Engine):
         """What has ended the workers."""
         return self._error
 
-    def _received(self, done: Sequence[tuple[Order, Any]]) -> None:
-        for task, result in done:
-            if (future := self._futures.pop(task.number, None)) is not None:  # else `end` has resolved it
+    def _received(self, done: Sequence[Done]) -> None:
+        for job, result, _ in done:
+            if (future := self._futures.pop(job.task.number, None)) is not None:  # else `end` has resolved it
                 future.set_result(result)
 
     def _failed(self, task: Order, error: BaseException) -> None:
