@@ -226,6 +226,8 @@ class Pool:
             worker.kill(signal.SIGKILL)  # nothing can be heard of it any more
         else:
             self._note(worker, messages, events)
+            if not messages and worker.deadline is not None:
+                self._set_deadline(worker)  # it has done, and its answer is on its way
 
     def _note(self, worker: Worker, messages: list[Message], events: list[Event]) -> None:
         answers = worker.answers

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,6 +111,21 @@ def test_long_tasks_are_given_one_by_one(monkeypatch: pytest.MonkeyPatch) -> Non
         assert len(list(controller)) == 20
     assert most
     assert max(most) == 1
+
+
+def test_the_way_of_a_large_result_is_no_part_of_the_time_of_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    more = Line._hear_more
+
+    def slowly(line: Line, *args: Any) -> list[Message]:
+        time.sleep(0.01)
+        return more(line, *args)
+
+    monkeypatch.setattr(Line, "_hear_more", slowly)
+    began = time.monotonic()
+    with WorkerController(1, functions.bytes_of, (30 << 20,), timeout=0.5, max_attempts=1) as controller:
+        controller.add_task(1)
+        assert [len(result) for _, result in controller] == [30 << 20]
+    assert time.monotonic() - began > 1.0
 
 
 def cut(data: bytes, size: int) -> list[bytes]:
