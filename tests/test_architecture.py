@@ -107,7 +107,9 @@ FLOORS = [
     ["workers.memory"],
     ["workers.apart"],
     ["workers.emitter", "workers.packing", "workers.tally", "workers.trusted"],
+    ["workers.line"],
     ["workers.worker"],
+    ["workers.staff"],
     ["workers.pool"],
     ["workers.feed", "workers.outbox"],
     ["workers.desk"],
@@ -171,10 +173,7 @@ HEAVY = [
     *["click", "rich", "psygnal", "cloudpickle", "numpy", "pandas"],
     *["multiprocessing", "asyncio", "http", "email.message", "unittest"],
 ]
-HOUSES = (
-    *["__init__", "batch", "calls", "claims", "compat", "crew", "display", "doctor", "items", "locks", "loop", "plans"],
-    *["report", "run", "steps", "tasks", "upkeep", "workers"],
-)
+HOUSES = ("__init__", "batch", "claims", "compat", "report", "steps", "tasks", "workers")
 
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
