@@ -7,6 +7,7 @@ while it runs. Results that have to wait for an earlier one are kept within boun
 
 import logging
 import traceback
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from multiprocesstools.errors import BadArgument, WrongState
@@ -14,7 +15,7 @@ from multiprocesstools.workers.app import BaseApp, perform
 from multiprocesstools.workers.controller import Controller, WorkerController
 from multiprocesstools.workers.emitter import signal
 from multiprocesstools.workers.engine import Emits, Works
-from multiprocesstools.workers.outbox import Reader
+from multiprocesstools.workers.outbox import Done, Reader
 from multiprocesstools.workers.tally import TaskFailure
 
 _log = logging.getLogger("multiprocesstools.workers")
@@ -64,7 +65,7 @@ class RunsApp(Controller):
             self._unstored.close()
         super()._end(done, shift)
 
-    def _received(self, task: Any, result: Any) -> None:
+    def _received(self, done: Sequence[Done]) -> None:
         self._store()
 
     def _failed(self, task: Any, error: BaseException) -> None:
@@ -90,8 +91,11 @@ class RunsApp(Controller):
             else:
                 self.sig_results.emit(index, result)
 
+    def _lift_bounds(self, by: int) -> None:
+        """Whoever waits: results are read by the thread of the pool."""
+
     def _next_in_order(self) -> tuple[Any, Any] | None:
-        with self._desk.outbox.changed:
+        with self._desk.outbox.lock:
             return self._desk.outbox.take(ordered=True)
 
     def _could_not_store(self, index: Any, error: Exception) -> None:

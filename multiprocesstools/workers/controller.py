@@ -9,14 +9,14 @@ outlives `stop`, the end of a run, or the process that started them. Condition: 
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from multiprocesstools.errors import BadArgument, WrongState
 from multiprocesstools.workers.emitter import Emitter, signal
 from multiprocesstools.workers.engine import Engine, State, Works
-from multiprocesstools.workers.outbox import Reader
+from multiprocesstools.workers.outbox import Done, Reader
 from multiprocesstools.workers.shared_run import Place, SharedRun, place_of
 from multiprocesstools.workers.shift import Wish
 from multiprocesstools.workers.tally import TaskFailure
@@ -114,10 +114,12 @@ class Controller(Engine):
 
     def restart(self) -> None:
         """Go on after `suspend`, or begin anew after the end or after `stop`. WrongState before start, and running."""
+        if self._thread is not None and self._is_ending():
+            self._thread.join()  # without the lock: a slot that hears of the end may need it
         with self._lock:
             if self._state in (State.NEW, State.RUNNING):
                 raise WrongState("restart()", self._state.value, "start() begins, suspend() interrupts")
-            if self._state is State.SUSPENDED and self.is_alive():
+            if self._state is State.SUSPENDED and self._runs:
                 self._state = State.RUNNING
                 self._ask(Wish.WORK)
                 return
@@ -157,14 +159,14 @@ class Controller(Engine):
         """
         self._check_end_will_come(timeout)
         thread = self._thread
-        self._desk.outbox.lift(+1)
+        self._lift_bounds(+1)
         try:
             if thread is not None:
                 thread.join(timeout)
                 if thread.is_alive():
                     return False
         finally:
-            self._desk.outbox.lift(-1)
+            self._lift_bounds(-1)
         self._raise_error()
         return True
 
@@ -231,6 +233,10 @@ class Controller(Engine):
         finally:
             self.stop()
 
+    def _lift_bounds(self, by: int) -> None:
+        """Somebody waits for the end (+1), and so does not read, or does not any more (-1)."""
+        self._desk.outbox.lift(by)
+
     def _ask(self, wish: Wish) -> None:
         if self._shift is not None:
             self._shift.ask(wish)
@@ -270,5 +276,16 @@ class WorkerController(Controller):
     finished = signal()
 
     def _has_receivers(self) -> bool:
+        return _is_heard(self.sig_results)
+
+    def _progress_is_heard(self) -> bool:
+        return _is_heard(self.sig_progress)
+
+    def _received(self, done: Sequence[Done]) -> None:
         results = self.sig_results
-        return isinstance(results, Emitter) and len(results) > 0
+        if isinstance(results, Emitter) and len(results):
+            results.emit_each([(job.task, result) for job, result, _ in done])
+
+
+def _is_heard(emitter: object) -> bool:
+    return isinstance(emitter, Emitter) and len(emitter) > 0

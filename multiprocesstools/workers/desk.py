@@ -6,13 +6,13 @@ once. Whatever a report raises is logged, and the run goes on.
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from multiprocesstools.workers.feed import Feed
-from multiprocesstools.workers.outbox import Outbox
-from multiprocesstools.workers.pool import Job
+from multiprocesstools.workers.outbox import Done, Outbox
+from multiprocesstools.workers.staff import Job
 from multiprocesstools.workers.tally import Tally, TaskFailure
 
 _log = logging.getLogger("multiprocesstools.workers")
@@ -23,11 +23,12 @@ _MOST_FAILURES = 1000
 class Reports:
     """What is called, in the thread of the pool."""
 
-    received: Callable[[Any, Any], None]
+    received: Callable[[Sequence[Done]], None]
     failed: Callable[[Any, BaseException], None]
     message: Callable[[str], None]
     progressed: Callable[[], None]
     has_receivers: Callable[[], bool]
+    progress_is_heard: Callable[[], bool]
 
 
 class Desk:
@@ -39,15 +40,20 @@ class Desk:
         self.failures: deque[TaskFailure] = deque(maxlen=_MOST_FAILURES)
         self.finalized = False
 
-    def took_result(self, job: Job, result: Any, size: int) -> None:
-        """A task is done. Who sees it counted finds it reported, too."""
-        if self.outbox.readers or not self._reports.has_receivers():
-            self.outbox.put(job.number, job.task, result, size)
+    def took_results(self, done: Sequence[Done]) -> None:
+        """Tasks are done. Who sees one counted finds it reported, too."""
+        reports = self._reports
+        if self.outbox.readers or not reports.has_receivers():
+            self.outbox.put(done)
         else:
-            self.outbox.put_none(job.number, passed_by=True)
-        self._report(self._reports.received, job.task, result)
-        self.tally.settled += 1
-        self._report(self._reports.progressed)
+            self.outbox.put_none([job.number for job, _, _ in done])
+            self.outbox.passed_by += len(done)
+        step = 1 if reports.progress_is_heard() else len(done)
+        for begin in range(0, len(done), step):
+            some = done[begin : begin + step]
+            self._report(reports.received, some)
+            self.tally.settled += len(some)
+            self._report(reports.progressed)
 
     def took_failure(self, job: Job, error: BaseException, traceback: str) -> None:
         """A task has failed for good."""
@@ -56,7 +62,7 @@ class Desk:
         _log.warning(
             "a task has failed (attempts: %d): %s", job.attempt, traceback or f"{type(error).__name__}: {error}"
         )
-        self.outbox.put_none(job.number)
+        self.outbox.put_none([job.number])
         self._report(self._reports.failed, job.task, error)
         self.tally.settled += 1
         self._report(self._reports.progressed)

@@ -1,14 +1,14 @@
 """What a controller is made of beneath its door: its state, the thread of its run, and what it reports to.
 
 Guarantee: one run at a time, and the workers of a run have gone when its thread has. At the end of the interpreter the
-run is stopped.
+run is stopped, and those who hear of its end are waited for: a thread that is in a slot of Qt then would abort it all.
 """
 
 import atexit
 import logging
 import multiprocessing
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from multiprocesstools.calls.executors import processors
 from multiprocesstools.errors import BadArgument, MainGuardMissing, TasksBroken, WrongState, check_choice
 from multiprocesstools.workers.desk import Desk, Reports
 from multiprocesstools.workers.feed import Feed
+from multiprocesstools.workers.outbox import Done
 from multiprocesstools.workers.packing import Function, pack_function
 from multiprocesstools.workers.shift import Shift, Terms, Wish
 
@@ -76,10 +77,12 @@ class Engine:
         self._shift: Works | None = None
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
-        reports = Reports(self._received, self._failed, self._said, self._progressed, self._has_receivers)
+        reports = Reports(
+            self._received, self._failed, self._said, self._progressed, self._has_receivers, self._progress_is_heard
+        )
         self._desk = Desk(reports, self._wake)
         self._feed = Feed(4 * self._terms.n_workers, self._wake)
-        self._functions, self._leaving = 0, False
+        self._functions, self._leaving, self._runs = 0, False, False
         self._function: Function | None = None
         if function is not None:
             self._function = self._packed(function, tuple(func_args), func_kwargs or {})
@@ -90,9 +93,14 @@ class Engine:
         """Is somebody connected to `sig_results`?"""
         return False
 
-    def _received(self, task: Any, result: Any) -> None:
-        """A task is done."""
-        self.sig_results.emit(task, result)
+    def _progress_is_heard(self) -> bool:
+        """Is somebody connected to `sig_progress`?"""
+        return True
+
+    def _received(self, done: Sequence[Done]) -> None:
+        """Tasks are done, with these results."""
+        for job, result, _ in done:
+            self.sig_results.emit(job.task, result)
 
     def _failed(self, task: Any, error: BaseException) -> None:
         """A task has failed for good."""
@@ -115,9 +123,10 @@ class Engine:
             raise MainGuardMissing()
         if self._function is None and self._feed.waits:
             raise WrongState(call, "has tasks and no function", "call change_function() before")
-        before, self._error = self._thread, None
-        if before is not None and not self._is_in_thread():
-            before.join()  # it may be emitting `finished`
+        if self._is_ending():
+            raise WrongState(call, "is ending", "wait for that with join()")
+        self._error, self._runs = None, True
+        self._feed.forget(self._desk.tally.settled)
         shift = self._shift = self._new_shift()
         self._state, self._leaving = State.RUNNING, False
         self._thread = threading.Thread(target=self._run, args=(shift,), name="multiprocesstools-workers", daemon=True)
@@ -146,14 +155,16 @@ class Engine:
         self._feed.broken = None
         if not done:
             self._drop_waiting()
-        self._state = State.FINISHED if done else State.STOPPED
-        atexit.unregister(self._stop_at_exit)
+        with self._lock:
+            self._state, self._runs = State.FINISHED if done else State.STOPPED, False
         for tell in ([self._ended] if done else []) + [self.sig_finished.emit, self.finished.emit]:
             try:
                 tell()
             except Exception:
                 _log.exception("what hears of the end has raised")
         self._desk.outbox.notify()
+        if self._is_in_thread():  # else a slot has begun anew
+            atexit.unregister(self._stop_at_exit)
 
     def _drop_waiting(self) -> None:
         self._feed.close()
@@ -177,6 +188,10 @@ class Engine:
     def is_alive(self) -> bool:
         """Is there a run, working or suspended, whose workers are there?"""
         return self._thread is not None and self._thread.is_alive()
+
+    def _is_ending(self) -> bool:
+        """Does the thread of an earlier run tell of its end, or stop? Whoever begins anew waits for that."""
+        return not self._is_in_thread() and self.is_alive() and (not self._runs or self._state is State.STOPPED)
 
     def _is_in_thread(self) -> bool:
         return threading.current_thread() is self._thread

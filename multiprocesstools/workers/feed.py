@@ -10,11 +10,12 @@ an iterable no more is drawn than is needed soon. An iterable that raises ends t
 
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Protocol
 
 from multiprocesstools.workers.packing import Function
-from multiprocesstools.workers.pool import Job
+from multiprocesstools.workers.staff import Job
 
 _FIXED = (range, tuple, frozenset, str, bytes)
 _COPIED = (list, set, dict, deque)
@@ -31,7 +32,7 @@ class _Source(Protocol):
 
     @property
     def left(self) -> int: ...
-    def pop(self) -> Any: ...
+    def pop(self, most: int) -> list[Any]: ...
     def begin(self) -> None: ...
     def close(self) -> None: ...
 
@@ -50,9 +51,10 @@ class _Listed:
     def left(self) -> int:
         return self._left
 
-    def pop(self) -> Any:
-        self._left -= 1
-        return next(self._tasks)
+    def pop(self, most: int) -> list[Any]:
+        tasks = list(islice(self._tasks, most))
+        self._left -= len(tasks)
+        return tasks
 
     def begin(self) -> None: ...
     def close(self) -> None: ...
@@ -76,8 +78,8 @@ class _Singles:
         self.known += 1
         self._tasks.append(task)
 
-    def pop(self) -> Any:
-        return self._tasks.popleft()
+    def pop(self, most: int) -> list[Any]:
+        return [self._tasks.popleft() for _ in range(min(most, len(self._tasks)))]
 
     def begin(self) -> None: ...
     def close(self) -> None: ...
@@ -100,10 +102,10 @@ class _Drawn:
     def left(self) -> int:
         return len(self._waiting)
 
-    def pop(self) -> Any:
-        task = self._waiting.popleft()
+    def pop(self, most: int) -> list[Any]:
+        tasks = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
         self.begin()
-        return task
+        return tasks
 
     def begin(self) -> None:
         """Have it drawn, if there is room for more."""
@@ -181,33 +183,36 @@ class Feed:
 
     # -- for the thread that takes
 
-    def take(self, *, fresh: bool = True) -> Job | None:
-        """The next task, if there is one now; without `fresh` only one that is tried again."""
+    def take(self, most: int, fresh: int) -> list[Job]:
+        """The next tasks, as many as there are now, and at most so many; `fresh` of them that were not begun before."""
         with self._lock:
-            if self._again:
-                self._in_hand += 1
-                return self._again.popleft()
-            while fresh and self._sources:
+            jobs = [self._again.popleft() for _ in range(min(most, len(self._again)))]
+            fresh = min(fresh, most - len(jobs))
+            while fresh > 0 and self._sources:
                 source = self._sources[0]
                 over = source.over  # asked first: what is drawn last is there before it
                 if source.left:
-                    return self._job(source)
-                if not over:
+                    drawn = self._jobs(source, fresh)
+                    fresh -= len(drawn)
+                    jobs += drawn
+                elif over:
+                    self._pass(source)
+                else:
                     source.begin()
-                    return None
-                self._pass(source)
-        return None
+                    break
+            self._in_hand += len(jobs)
+            return jobs
 
-    def put_back(self, job: Job) -> None:
-        """It is to be tried again, before all others."""
+    def put_back(self, jobs: Sequence[Job]) -> None:
+        """They are to be tried again, before all others."""
         with self._lock:
-            self._in_hand -= 1
-            self._again.append(job)
+            self._in_hand = max(0, self._in_hand - len(jobs))
+            self._again.extend(jobs)
 
-    def settle(self) -> None:
-        """A task that was taken is over."""
+    def settle(self, count: int = 1) -> None:
+        """Tasks that were taken are over."""
         with self._lock:
-            self._in_hand = max(0, self._in_hand - 1)  # after `close` nothing is
+            self._in_hand = max(0, self._in_hand - count)  # after `close` nothing is
 
     # -- for all
 
@@ -251,12 +256,17 @@ class Feed:
             self._again.clear()
             self._in_hand = 0
 
-    def _job(self, source: _Source) -> Job:
-        assert source.function is not None
-        job = Job(self._number, source.pop(), source.function)
-        self._number += 1
-        self._in_hand += 1
-        return job
+    def forget(self, settled: int) -> None:
+        """A run begins: what an earlier one has taken and not settled is not known any more."""
+        with self._lock:
+            self._passed = settled
+
+    def _jobs(self, source: _Source, most: int) -> list[Job]:
+        function, first = source.function, self._number
+        assert function is not None
+        jobs = [Job(number, task, function) for number, task in enumerate(source.pop(most), first)]
+        self._number += len(jobs)
+        return jobs
 
     def _pass(self, source: _Source) -> None:
         self._sources.popleft()

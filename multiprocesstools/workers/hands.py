@@ -5,7 +5,7 @@ as given back and not as failed.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from multiprocesstools.calls.call import Call
 from multiprocesstools.errors import StopRequested
 from multiprocesstools.workers.engine import Engine
+from multiprocesstools.workers.outbox import Done
 from multiprocesstools.workers.shift import Terms, Wish
 
 
@@ -95,14 +96,20 @@ class Hands(Engine):
         """What has ended the workers."""
         return self._error
 
-    def _received(self, task: Order, result: Any) -> None:
-        self._futures.pop(task.number).set_result(result)
+    def _received(self, done: Sequence[Done]) -> None:
+        for job, result, _ in done:
+            if (future := self._futures.pop(job.task.number, None)) is not None:  # else `end` has resolved it
+                future.set_result(result)
 
     def _failed(self, task: Order, error: BaseException) -> None:
-        self._futures.pop(task.number).set_exception(error)
+        if (future := self._futures.pop(task.number, None)) is not None:
+            future.set_exception(error)
 
     def _has_receivers(self) -> bool:
         return True
+
+    def _progress_is_heard(self) -> bool:
+        return False
 
     def _resolve_rest(self) -> None:
         while self._futures:

@@ -1,12 +1,19 @@
 """The results that wait for somebody who iterates over them.
 
 Guarantee: each result is given out once, to one reader; with `ordered` in the order in which the tasks were added,
-those left out that have none. While somebody reads, `is_full` keeps what waits within bounds.
+those left out that have none. While somebody reads, `room` keeps what waits within bounds.
 """
 
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
+
+from multiprocesstools.workers.staff import Job
+
+Done = tuple[Job, Any, int]
+"""A job, its result, and how many bytes that has."""
 
 _MOST_RESULTS, _MOST_BYTES = 1000, 128 << 20
 
@@ -16,50 +23,55 @@ class Outbox:
 
     def __init__(self, told: Callable[[], None]) -> None:
         self._told = told
-        self.changed = threading.Condition()
-        self._results: dict[int, tuple[Any, Any, int]] = {}
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+        self._results: OrderedDict[int, Done] = OrderedDict()  # whose first is found at once
         self._without: set[int] = set()
         self._next, self._bytes = 0, 0
         self.readers, self._lifted, self.passed_by = 0, 0, 0
 
-    @property
-    def is_full(self) -> bool:
-        """Should nothing new be begun until somebody has read?"""
-        full = len(self._results) >= _MOST_RESULTS or self._bytes >= _MOST_BYTES
-        return full and self.readers > 0 and not self._lifted
+    def room(self, begun: int = 0) -> int:
+        """How many may be begun before somebody has read, when so many are in work?"""
+        if not self.readers or self._lifted:
+            return sys.maxsize
+        return max(0, _MOST_RESULTS - len(self._results) - begun) if self._bytes < _MOST_BYTES else 0
 
     @property
     def next(self) -> int:
         """The number of the task whose result comes next in order."""
         return self._next
 
-    def put(self, number: int, task: Any, result: Any, size: int) -> None:
-        """A result of so many bytes. Readers see it at `notify`: to be woken for each would cost more than a task."""
-        with self.changed:
-            self._results[number] = (task, result, size)
-            self._bytes += size
+    def put(self, done: Sequence[Done]) -> None:
+        """Results. Readers see them at `notify`: to be woken for each would cost more than a task."""
+        with self.lock:
+            for each in done:
+                self._results[each[0].number] = each
+                self._bytes += each[2]
 
-    def put_none(self, number: int, *, passed_by: bool = False) -> None:
-        """This task has no result, or one that nobody will read here."""
-        with self.changed:
-            self._without.add(number)
+    def put_none(self, numbers: Iterable[int]) -> None:
+        """These tasks have no result, or one that nobody will read here."""
+        with self.lock:
+            self._without.update(numbers)
             self._skip()
-            self.passed_by += passed_by
             self.changed.notify_all()
 
     def take(self, *, ordered: bool) -> tuple[Any, Any] | None:
-        """The next one, if it is there. Call it with `changed` held."""
-        number = self._next if ordered else next(iter(self._results), -1)
-        found = self._results.pop(number, None)
-        if found is None:
+        """The next one, if it is there. Call it with `lock` held."""
+        results = self._results
+        if not results or (ordered and self._next not in results):
             return None
-        was_full = self.is_full or len(self._results) + 1 >= _MOST_RESULTS or self._bytes >= _MOST_BYTES
-        self._bytes -= found[2]
-        self._without.add(number)
-        self._skip()
-        if was_full:
+        number, (job, result, size) = (
+            (self._next, results.pop(self._next)) if ordered else results.popitem(last=False)
+        )  # fmt: skip
+        before, self._bytes = self._bytes, self._bytes - size
+        if number == self._next:
+            self._next += 1
+            self._skip()
+        else:
+            self._without.add(number)
+        if len(results) == _MOST_RESULTS // 2 or self._bytes < _MOST_BYTES <= before:
             self._told()
-        return found[0], found[1]
+        return job.task, result
 
     def notify(self) -> None:
         """Have the readers look again."""
@@ -98,15 +110,14 @@ class Reader(Iterator[tuple[Any, Any]]):
         outbox.readers += 1
 
     def __next__(self) -> tuple[Any, Any]:
-        with self._outbox.changed:
-            while True:
-                idle = self._is_idle()
-                found = self._outbox.take(ordered=self._ordered)
-                if found is not None:
-                    return found
-                if idle or not self._open:
+        outbox = self._outbox
+        with outbox.lock:
+            while (found := outbox.take(ordered=self._ordered)) is None:
+                if self._is_idle() or not self._open:
                     break
-                self._outbox.changed.wait()
+                outbox.changed.wait()
+            else:
+                return found
         self.close()
         self._at_end()
         raise StopIteration

@@ -65,7 +65,7 @@ def pack_function(
     return Function(key, pickle.dumps(ways, _PROTOCOL), sender.memory)
 
 
-def unpack_function(packed: bytes) -> Callable[[Any], Any]:
+def unpack_function(packed: bytes | bytearray) -> Callable[[Any], Any]:
     """A function of a task alone. Whatever unpacking raises, it raises."""
     *ways, last = pickle.loads(packed)
     for way in ways:
@@ -78,6 +78,8 @@ def unpack_function(packed: bytes) -> Callable[[Any], Any]:
 
 def pack(value: Any, what: str) -> bytes:
     """A task or a result. CannotBeSent, which says `what` it was."""
+    if type(value) in _SMALL:
+        return pickle.dumps(value, _PROTOCOL)
     try:
         return _pack(value, _by_name, _by_value)
     except MemoryError:
@@ -88,7 +90,7 @@ def pack(value: Any, what: str) -> bytes:
 
 def pack_result(value: Any) -> tuple[bytes, Memory | None]:
     """And the memory that has to be held until it was unpacked. CannotBeSent."""
-    if isinstance(value, _SMALL):
+    if type(value) in _SMALL:
         return pack(value, "result"), None
     sender = Sender()
     try:
@@ -103,14 +105,14 @@ def pack_result(value: Any) -> tuple[bytes, Memory | None]:
     return packed, sender.memory
 
 
-def unpack(packed: bytes) -> Any:
+def unpack(packed: bytes | bytearray) -> Any:
     """Whatever unpacking raises, it raises."""
     return pickle.loads(packed)
 
 
-def unpack_result(packed: bytes) -> tuple[Any, int]:
+def unpack_result(packed: bytes | bytearray) -> tuple[Any, int]:
     """And how many bytes it has. MemoryGone when its worker has gone; whatever unpacking raises, it raises."""
-    value = unpack(packed)
+    value = pickle.loads(packed)
     if type(value) is Apart:
         return unpack(value.packed), value.size + len(value.packed)
     return value, len(packed)
@@ -159,7 +161,7 @@ def pack_error(error: BaseException) -> bytes:
     return pickle.dumps((packed, words), _PROTOCOL)
 
 
-def unpack_error(packed: bytes) -> tuple[BaseException, str]:
+def unpack_error(packed: bytes | bytearray) -> tuple[BaseException, str]:
     """The exception, and its traceback."""
     inner, words = pickle.loads(packed)
     error: BaseException = unpack(inner)

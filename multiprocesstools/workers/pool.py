@@ -2,66 +2,58 @@
 
     starting --ready--> idle --give--> busy --answer--> idle        any --dies--> gone, and another one is started
 
+A worker is given several jobs as long as they are short and small: as many as take about 2 ms, as measured. What it
+does not begin soon, because one takes longer than those before, is taken back and given to others.
+
 Every worker has a connection of its own, because the pools that there are (pebble, concurrent.futures, loky, and
 multiprocessing itself) share one for all results: a worker that is killed while it sends a large one leaves its lock
 taken and the parent in the middle of a message, and the pool hangs or breaks (`scripts/pool-faults` shows it).
 
-Guarantee: whatever kills a worker, it costs the one job that it had, and the event says so. Waiting takes no time of
-the processor. Condition: all methods but `wake` and `kill_all` are called by one thread.
+Guarantee: whatever kills a worker, it costs the one job that it was at, and the event says so. Each answer is sent at
+once. Waiting takes no time of the processor. Condition: all methods but `wake` and `kill_all` are called by one thread,
+which has done with the events of one `wait` before it gives again.
 """
 
-import os
 import selectors
 import signal
 import socket
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from multiprocessing import forkserver, get_context, resource_tracker
+from collections.abc import Sequence
+from multiprocessing import get_context
 from multiprocessing.context import BaseContext
-from typing import Any
+from typing import NamedTuple
 
 from multiprocesstools.errors import WorkersUnusable
-from multiprocesstools.workers.packing import Function
-from multiprocesstools.workers.worker import DONE, END, FAILED, FUNCTION, MESSAGE, READY, TASK, Line, work
+from multiprocesstools.workers.line import (
+    DONE,
+    END,
+    FAILED,
+    MESSAGE,
+    MOST,
+    READY,
+    SMALL,
+    TASK,
+    Message,
+    Packed,
+    record,
+)  # fmt: skip
+from multiprocesstools.workers.staff import Job, Worker, await_ends, start_worker
 
 _GRACE_SECONDS, _END_SECONDS = 0.3, 3.0
 _MOST_STILLBORN = 10
+_AHEAD_NANOSECONDS, _PATIENCE_SECONDS = 2_000_000, 0.05
+"""How much work a worker is given at a time, and how long what waits behind a job is left to it."""
 
 
-@dataclass(slots=True)
-class Job:
-    """A task in work, and how often it was begun."""
-
-    number: int
-    task: Any
-    function: Function
-    attempt: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What a worker said of a job (DONE, FAILED, MESSAGE), or None for its end, of which `code` is what is known."""
+class Event(NamedTuple):
+    """What has come of a job. `word`: what a worker said (DONE, FAILED, MESSAGE); TASK, it was not begun and can be
+    given again; None, its worker has ended, of which `code` is what is known."""
 
     word: int | None
     job: Job | None
-    packed: bytes = b""
+    packed: Packed = b""
     code: int = 0
     expired: bool = False
-
-
-@dataclass(eq=False, slots=True)
-class Worker:
-    """A process of the pool."""
-
-    process: Any
-    line: Line
-    ready: bool = False
-    job: Job | None = None
-    deadline: float | None = None
-    knows: int | None = None
-    expired: bool = False
-    watched: tuple[int, ...] = field(default=(), repr=False)
 
 
 class Pool:
@@ -71,7 +63,8 @@ class Pool:
         self._size, self._timeout = size, timeout
         self._context: BaseContext = get_context(start_method)
         self.workers: set[Worker] = set()
-        self._idle: list[Worker] = []
+        self._open: list[tuple[Worker, int]] = []
+        self._nanoseconds = _AHEAD_NANOSECONDS
         self._stillborn, self._proven = 0, False
         self._selector = selectors.DefaultSelector()
         self._bell, self._ear = socket.socketpair()
@@ -87,54 +80,68 @@ class Pool:
             self._start()
 
     @property
-    def idle(self) -> bool:
-        """Does a worker wait for a job?"""
-        return bool(self._idle)
-
-    @property
     def busy(self) -> int:
         """How many jobs are in work."""
-        return sum(worker.job is not None for worker in self.workers)
+        return sum(len(worker.jobs) for worker in self.workers)
 
-    def give(self, job: Job, packed: bytes) -> None:
-        """Have an idle worker do it. What goes wrong with that is told by the next `wait`."""
-        worker = self._idle.pop()
-        worker.job, job.attempt = job, job.attempt + 1
-        if self._timeout is not None:
-            worker.deadline = time.monotonic() + self._timeout
-        try:
-            if worker.knows != job.function.key:
-                worker.line.send(FUNCTION, packed=job.function.packed)
-                worker.knows = job.function.key
-            worker.line.send(TASK, job.number, packed)
-        except OSError:
-            pass  # it has died, which its process tells
+    def look_for_room(self) -> int:
+        """How many jobs can be given now."""
+        ahead = min(MOST, max(1, _AHEAD_NANOSECONDS // (self._nanoseconds + 1)))
+        late = time.monotonic() - _PATIENCE_SECONDS
+        self._open = []
+        for worker in self.workers:
+            most = 1 if worker.reads_line or (worker.jobs and worker.heard < late) else ahead
+            if worker.ready and len(worker.jobs) < most:
+                self._open.append((worker, most - len(worker.jobs)))
+        self._open.sort(key=_jobs_in_hand)
+        return sum(room for _, room in self._open)
 
-    def wait(self) -> Iterator[Event]:
+    def give(self, jobs: Sequence[tuple[Job, bytes]]) -> int:
+        """Have the workers in which there was room do them, evenly. How many of them were given: from the first on.
+
+        What goes wrong with that is told by the next `wait`.
+        """
+        given = 0
+        for place, (worker, room) in enumerate(self._open):
+            if given == len(jobs):
+                break
+            share = -((given - len(jobs)) // (len(self._open) - place))
+            given += self._give_some(worker, jobs[given : given + min(share, room)])
+        return given
+
+    def wait(self) -> list[Event]:
         """What has happened, as soon as something has. WorkersUnusable when they cannot even start."""
+        events: list[Event] = []
+        self._let_come()
         for key, _ in self._selector.select(self._seconds_left()):
             worker = key.data
             if worker is None:
                 self._silence()
             elif worker in self.workers and key.fd == worker.watched[0]:
-                yield from self._bury(worker)
+                self._bury(worker, events)
             elif worker in self.workers:
-                yield from self._hear(worker)
-        for worker in [worker for worker in self.workers if worker.deadline and worker.deadline <= time.monotonic()]:
-            worker.expired, worker.deadline = True, None
-            _kill(worker, signal.SIGKILL)
+                self._hear(worker, events)
+        now = time.monotonic()
+        for worker in self.workers:
+            if worker.deadline is not None and worker.deadline <= now:
+                worker.expired, worker.deadline = worker.job, None
+                worker.kill(signal.SIGKILL)
+            if len(worker.jobs) > 1 and worker.heard + _PATIENCE_SECONDS <= now:
+                events += _not_begun(worker.take_back())
+        return events
+
+    def take_back(self) -> list[Event]:
+        """The jobs that were given and not begun."""
+        return [event for worker in self.workers for event in _not_begun(worker.take_back())]
 
     def close(self, *, kill: bool) -> None:
         """End all workers: those that are told so when they have nothing in hand, else they are killed."""
         for worker in self.workers:
-            try:
-                if not kill and worker.job is None:
-                    worker.line.send(END)
-                else:
-                    _kill(worker, signal.SIGTERM)
-            except OSError:
-                pass  # it has died
-        self._await_ends(_GRACE_SECONDS if kill else _END_SECONDS)
+            if not kill and not worker.jobs:
+                worker.backlog.put([record(END, 0, worker.answers)])
+            else:
+                worker.kill(signal.SIGTERM)
+        await_ends(self.workers, _GRACE_SECONDS if kill else _END_SECONDS)
         self.kill_all()
         for worker in list(self.workers):
             self._let_go(worker)
@@ -154,32 +161,52 @@ class Pool:
     def kill_all(self) -> None:
         """SIGKILL to all workers and to what they have started."""
         for worker in list(self.workers):
-            _kill(worker, signal.SIGKILL)
+            worker.kill(signal.SIGKILL)
 
     # -- inside
 
     def _start(self) -> None:
-        _start_helpers(self._context.get_start_method())
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=work, args=(theirs,), name="multiprocesstools-worker")  # type: ignore[attr-defined]
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        try:
-            process.start()
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            theirs.close()
-        worker = Worker(process, Line(ours))
-        worker.watched = (_end_of(process), ours.fileno())
+        worker = start_worker(self._context)
         self.workers.add(worker)
         for descriptor in worker.watched:
             self._selector.register(descriptor, selectors.EVENT_READ, worker)
 
+    def _give_some(self, worker: Worker, jobs: Sequence[tuple[Job, bytes]]) -> int:
+        """Those that can wait in its queue, or one that cannot, if it has nothing else. How many?"""
+        if not worker.jobs:
+            worker.heard = time.monotonic()
+            self._set_deadline(worker)
+            if len(jobs[0][1]) > SMALL:
+                self._nanoseconds = max(self._nanoseconds, _AHEAD_NANOSECONDS)
+            if len(jobs[0][1]) > SMALL or jobs[0][0].function.key != worker.knows:
+                worker.give_by_line(*jobs[0])
+                return 1
+        records, taken, knows, hand = [], worker.answers, worker.knows, worker.jobs
+        for job, packed in jobs:
+            if len(packed) > SMALL or job.function.key != knows:
+                break
+            records.append(record(TASK, job.number, taken, packed))
+            hand.append(job)
+            job.attempt += 1
+        if records:
+            worker.backlog.put(records)
+        return len(records)
+
+    def _set_deadline(self, worker: Worker) -> None:
+        if self._timeout is not None:
+            worker.deadline = time.monotonic() + self._timeout
+
+    def _let_come(self) -> None:
+        """While all workers have enough to do, to be woken for each answer would cost more than it."""
+        least = min((len(worker.jobs) for worker in self.workers), default=0)
+        if least > 1:
+            time.sleep(min(_AHEAD_NANOSECONDS, least * self._nanoseconds) / 2e9)
+
     def _seconds_left(self) -> float | None:
-        deadlines = [worker.deadline for worker in self.workers if worker.deadline is not None]
-        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+        """Until a job has taken too long, or what waits behind one is taken back."""
+        ends = [worker.deadline for worker in self.workers if worker.deadline is not None]
+        ends += [worker.heard + _PATIENCE_SECONDS for worker in self.workers if len(worker.jobs) > 1]
+        return max(0.0, min(ends) - time.monotonic()) if ends else None
 
     def _silence(self) -> None:
         try:
@@ -187,87 +214,71 @@ class Pool:
         except BlockingIOError:
             pass
 
-    def _hear(self, worker: Worker) -> Iterator[Event]:
-        """One message. The end of a connection is told by the end of the process."""
+    def _hear(self, worker: Worker, events: list[Event]) -> None:
+        """What it has said. The end of a connection is told by the end of the process."""
         try:
-            word, number, packed = worker.line.receive()
+            messages = worker.line.hear()
+        except BlockingIOError:
+            return
         except (EOFError, OSError):
             self._selector.unregister(worker.watched[1])
             worker.watched = worker.watched[:1]
-            _kill(worker, signal.SIGKILL)  # nothing can be heard of it any more
-            return
-        if word == MESSAGE:
-            yield Event(MESSAGE, worker.job, packed)
-        elif word == READY:
-            worker.ready, self._proven, self._stillborn = True, True, 0
-            self._idle.append(worker)
-        elif word in (DONE, FAILED):
-            job, worker.job, worker.deadline = worker.job, None, None
-            assert job is not None and job.number == number
-            self._idle.append(worker)
-            yield Event(word, job, packed)
+            worker.kill(signal.SIGKILL)  # nothing can be heard of it any more
+        else:
+            self._note(worker, messages, events)
+            if not messages and worker.deadline is not None:
+                self._set_deadline(worker)  # it has done, and its answer is on its way
 
-    def _bury(self, worker: Worker) -> Iterator[Event]:
-        """It has ended: what it had said before still counts."""
-        _kill(worker, signal.SIGKILL)  # what it has started
-        while len(worker.watched) > 1 and worker.line.connection.poll(0):
-            yield from self._hear(worker)
-        job, code = worker.job, self._let_go(worker)
-        if worker in self._idle:
-            self._idle.remove(worker)
+    def _note(self, worker: Worker, messages: list[Message], events: list[Event]) -> None:
+        answers = worker.answers
+        for word, number, packed, nanoseconds in messages:
+            if word in (DONE, FAILED):
+                job = worker.jobs.popleft()
+                assert job.number == number
+                answers += 1
+                self._nanoseconds += (nanoseconds - self._nanoseconds) >> 3
+                events.append(Event(word, job, packed))
+            elif word == MESSAGE:
+                events.append(Event(MESSAGE, worker.job, packed))
+            elif word == READY:
+                worker.ready, self._proven, self._stillborn = True, True, 0
+        if answers > worker.answers:
+            worker.answers, worker.reads_line = answers, False
+            worker.heard, worker.deadline = time.monotonic(), None
+            if worker.jobs:
+                self._set_deadline(worker)
+
+    def _bury(self, worker: Worker, events: list[Event]) -> None:
+        """It has ended: what it had said before still counts, and what it had not begun is not lost."""
+        worker.kill(signal.SIGKILL)  # what it has started
+        try:
+            while len(worker.watched) > 1:
+                self._note(worker, worker.line.hear(), events)
+        except (EOFError, OSError):
+            pass  # that was all
+        code = self._let_go(worker)
         if not worker.ready:
             self._stillborn += 1
             nobody = not any(other.ready for other in self.workers)
             if nobody and (self._stillborn > _MOST_STILLBORN or (not self._proven and code > 0)):
                 raise WorkersUnusable(code)
-        if job is not None:
-            yield Event(None, job, code=code, expired=worker.expired)
+        job = worker.job
+        if job is not None and (worker.expired is None or worker.expired is job):
+            worker.jobs.popleft()
+            events.append(Event(None, job, code=code, expired=worker.expired is job))
+        events += _not_begun(worker.last_jobs(len(worker.jobs)))
 
     def _let_go(self, worker: Worker) -> int:
-        """Close what belongs to a worker that has ended. Its exit code."""
+        """Of one that has ended. Its exit code."""
         for descriptor in worker.watched:
             self._selector.unregister(descriptor)
-        worker.process.join()
-        code = worker.process.exitcode
-        os.close(worker.watched[0])
-        worker.line.connection.close()
-        worker.process.close()
         self.workers.discard(worker)
-        return code if code is not None else -signal.SIGKILL
-
-    def _await_ends(self, seconds: float) -> None:
-        end, left = time.monotonic() + seconds, {worker.watched[0] for worker in self.workers}
-        with selectors.DefaultSelector() as selector:
-            for descriptor in left:
-                selector.register(descriptor, selectors.EVENT_READ)
-            while left and (seconds := end - time.monotonic()) > 0:
-                for key, _ in selector.select(seconds):
-                    selector.unregister(key.fd)
-                    left.discard(key.fd)
+        return worker.let_go()
 
 
-def _start_helpers(method: str) -> None:
-    """What multiprocessing starts with the first worker must not inherit the mask, and takes it back."""
-    if method == "forkserver":
-        forkserver.ensure_running()
-    if method != "fork":
-        resource_tracker.ensure_running()
+def _not_begun(jobs: Sequence[Job]) -> list[Event]:
+    return [Event(TASK, job) for job in jobs]
 
 
-def _end_of(process: Any) -> int:
-    """A descriptor that can be read when the process has ended: pidfd_open(2), or what multiprocessing has, which a
-    child of the process keeps open."""
-    try:
-        return os.pidfd_open(process.pid)
-    except (AttributeError, OSError):  # not on Linux; or it has ended, and a fork server has reaped it
-        return os.dup(process.sentinel)
-
-
-def _kill(worker: Worker, number: int) -> None:
-    """A signal to a worker that was not reaped, so that its number means no other one, and to its group."""
-    try:
-        os.killpg(worker.process.pid, number)
-    except (ProcessLookupError, PermissionError):
-        worker.process.kill()  # it has no group yet
-    except ValueError:
-        pass  # another thread has closed it
+def _jobs_in_hand(place: tuple[Worker, int]) -> int:
+    return len(place[0].jobs)

@@ -38,6 +38,9 @@ class WorkerController(Controller, QtCore.QObject):
     def _has_receivers(self) -> bool:
         return bool(self.isSignalConnected(QtCore.QMetaMethod.fromSignal(self.sig_results)))
 
+    def _progress_is_heard(self) -> bool:
+        return bool(self.isSignalConnected(QtCore.QMetaMethod.fromSignal(self.sig_progress)))
+
 
 class AppRunner(RunsApp, WorkerController):
     """`multiprocesstools.workers.AppRunner` as a QObject."""

@@ -13,6 +13,7 @@ user, or that others may write. Condition: all give the same list of tasks; the 
 import hashlib
 import os
 import pickle
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -28,8 +29,8 @@ from multiprocesstools.workers.desk import Desk
 from multiprocesstools.workers.feed import Feed
 from multiprocesstools.workers.hands import Hands
 from multiprocesstools.workers.packing import Function, pack, unpack_function
-from multiprocesstools.workers.pool import Job
 from multiprocesstools.workers.shift import Terms, Wish
+from multiprocesstools.workers.staff import Job
 from multiprocesstools.workers.trusted import create_private, open_trusted
 
 _NO_ROOM = "results wait for a reader"
@@ -141,8 +142,8 @@ class SharedRun:
     def _gather(self) -> bool:
         """Take all tasks; only when no more will be added is it known what the items are."""
         while self._wish in (Wish.WORK, Wish.PAUSE):
-            while (job := self._feed.take()) is not None:
-                self._jobs.append(job)
+            while jobs := self._feed.take(sys.maxsize, sys.maxsize):
+                self._jobs += jobs
             if self._desk.finalized and not self._feed.waits:
                 return True
             self._desk.outbox.notify()
@@ -220,7 +221,7 @@ class SharedRun:
         """
         outbox, there = self._desk.outbox, self._there()
         for name in sorted(there, key=lambda name: self._open[name].number):
-            if self._wish is Wish.END or (outbox.is_full and self._open[name].number != outbox.next):
+            if self._wish is Wish.END or (not outbox.room() and self._open[name].number != outbox.next):
                 break
             self._deliver(name)
         outbox.notify()
@@ -243,7 +244,7 @@ class SharedRun:
             self._desk.took_failure(job, error, "")
         else:
             job = self._open.pop(name)
-            self._desk.took_result(job, result, size)
+            self._desk.took_results([(job, result, size)])
         self._feed.settle()
 
     def _report_failed(self, helper: MultiProcessHelper) -> None:

@@ -13,10 +13,12 @@ from enum import Enum
 from multiprocesstools.errors import CannotBeSent, TaskTimeout, WorkerKilled
 from multiprocesstools.workers.desk import Desk
 from multiprocesstools.workers.feed import Feed
+from multiprocesstools.workers.line import DONE, FAILED, MESSAGE, SMALL, TASK, Packed
 from multiprocesstools.workers.memory import MemoryGone
+from multiprocesstools.workers.outbox import Done
 from multiprocesstools.workers.packing import pack, unpack_error, unpack_result
-from multiprocesstools.workers.pool import Event, Job, Pool
-from multiprocesstools.workers.worker import DONE, FAILED, MESSAGE
+from multiprocesstools.workers.pool import Event, Pool
+from multiprocesstools.workers.staff import Job
 
 _log = logging.getLogger("multiprocesstools.workers")
 
@@ -38,6 +40,14 @@ class Terms:
     timeout: float | None
     max_attempts: int
     start_method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A result that cannot be had."""
+
+    job: Job
+    error: Exception
 
 
 class Shift:
@@ -82,8 +92,9 @@ class Shift:
                 if self._pool.busy == 0 and (self._is_done() or self._wish is Wish.LEAVE):
                     kill = False
                     return self._is_done()
-                for event in self._pool.wait():
-                    self._take(event)
+                self._take(self._pool.wait())
+                if self._wish is not Wish.WORK:
+                    self._take(self._pool.take_back())
             return False
         finally:
             self._pool.close(kill=kill)
@@ -92,48 +103,87 @@ class Shift:
         return self._wish is Wish.WORK and self._desk.is_all(self._feed)
 
     def _give(self) -> None:
-        while self._pool.idle and (job := self._next()) is not None:
+        while (room := self._pool.look_for_room()) and (jobs := self._next(room)):
+            packed, left = self._packed(jobs)
+            given = self._pool.give(packed)
+            left = [job for job, _ in packed[given:]] + left
+            self._feed.put_back(left)
+            if not given and left:
+                return
+
+    def _packed(self, jobs: list[Job]) -> tuple[list[tuple[Job, bytes]], list[Job]]:
+        """With their tasks as bytes, up to the first large one; and the others."""
+        packed: list[tuple[Job, bytes]] = []
+        for place, job in enumerate(jobs, 1):
             try:
-                packed = pack(job.task, "task")
+                packed.append((job, pack(job.task, "task")))
             except Exception as error:
                 job.attempt += 1
                 self._fail(job, error, "")
             else:
-                self._pool.give(job, packed)
+                if len(packed[-1][1]) > SMALL:
+                    return packed, jobs[place:]
+        return packed, []
 
-    def _next(self) -> Job | None:
+    def _next(self, most: int) -> list[Job]:
         with self._lock:
-            wanted = self._wish is Wish.WORK
-            return self._feed.take(fresh=not self._desk.outbox.is_full) if wanted else None
+            if self._wish is not Wish.WORK:
+                return []
+            return self._feed.take(most, self._desk.outbox.room(self._feed.in_hand))
 
-    def _take(self, event: Event) -> None:
-        job = event.job
-        if event.word == MESSAGE:
+    def _take(self, events: list[Event]) -> None:
+        """All results are unpacked before anything is given, as the pool wants it; others hear of them after that, so
+        that the workers have something to do meanwhile."""
+        outcomes = self._opened(events)
+        if events:
+            self._give()
+        done: list[Done] = []
+        for outcome in outcomes:
+            if type(outcome) is tuple:
+                done.append(outcome)  # type: ignore[arg-type]
+            else:
+                self._finish(done)
+                done = []
+                self._hear(outcome)  # type: ignore[arg-type]
+        self._finish(done)
+
+    def _opened(self, events: list[Event]) -> "list[Done | Event | Trouble]":
+        """In their order; what was not begun is put back."""
+        opened: list[Done | Event | Trouble] = []
+        for event in events:
+            word, job, packed, _, _ = event
+            if job is None or word != DONE:
+                opened.append(event)
+                continue
+            try:
+                opened.append((job, *unpack_result(packed)))
+            except MemoryGone:  # it was killed between its answer and now
+                opened.append(Trouble(job, WorkerKilled(-signal.SIGKILL)))
+            except Exception as error:
+                opened.append(Trouble(job, CannotBeSent("result", "?", f"{type(error).__name__}: {error}")))
+        self._feed.put_back([event.job for event in events if event.word == TASK and event.job is not None])
+        return opened
+
+    def _finish(self, done: list[Done]) -> None:
+        if done:
+            self._desk.took_results(done)
+            self._feed.settle(len(done))
+
+    def _hear(self, event: "Event | Trouble") -> None:
+        if isinstance(event, Trouble):
+            self._try_again(event.job, event.error, "")
+        elif event.word == MESSAGE:
             self._desk.took_message(event.packed.decode())
-        elif job is None:
+        elif event.job is None or event.word == TASK:
             return
-        elif event.word == DONE:
-            self._finish(job, event.packed)
         elif event.word == FAILED:
-            self._try_again(job, *self._error(event.packed))
+            self._try_again(event.job, *self._error(event.packed))
         else:
             seconds = self._terms.timeout
             expired = event.expired and seconds is not None
-            self._try_again(job, TaskTimeout(seconds) if expired and seconds else WorkerKilled(event.code), "")
+            self._try_again(event.job, TaskTimeout(seconds) if expired and seconds else WorkerKilled(event.code), "")
 
-    def _finish(self, job: Job, packed: bytes) -> None:
-        try:
-            result, size = unpack_result(packed)
-        except MemoryGone:  # it was killed between its answer and now
-            self._try_again(job, WorkerKilled(-signal.SIGKILL), "")
-        except Exception as error:
-            self._fail(job, CannotBeSent("result", "?", f"{type(error).__name__}: {error}"), "")
-        else:
-            self._give()  # so that its worker has something to do while others hear of this result
-            self._desk.took_result(job, result, size)
-            self._feed.settle()
-
-    def _error(self, packed: bytes) -> tuple[BaseException, str]:
+    def _error(self, packed: Packed) -> tuple[BaseException, str]:
         try:
             return unpack_error(packed)
         except Exception as error:  # a class that only the worker has
@@ -144,7 +194,7 @@ class Shift:
             self._fail(job, error, traceback)
         else:
             _log.info("a task has failed, attempt %d, and is tried again: %s", job.attempt, error)
-            self._feed.put_back(job)
+            self._feed.put_back([job])
 
     def _fail(self, job: Job, error: BaseException, traceback: str) -> None:
         self._desk.took_failure(job, error, traceback)

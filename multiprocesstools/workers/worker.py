@@ -1,9 +1,4 @@
-"""A worker process: it takes a task, calls the function, and sends back what came of it.
-
-    pool -> worker    (FUNCTION, key) + function   (TASK, number) + task   (END, 0)
-    worker -> pool    (READY, 0)   (DONE, number) + result   (FAILED, number) + exception   (MESSAGE, 0) + text
-
-A worker has a connection of its own, so that it can die at any byte without harm to others.
+"""A worker process: it takes a task, calls the function, and sends back what came of it, before it takes the next.
 
 Guarantee: a worker, and all that it has started, ends with the process that started it, also if that is killed: the
 kernel sends SIGKILL to the worker's process group when the last descriptor of the parent is closed (fcntl(2),
@@ -14,41 +9,21 @@ leaves the group (setsid) is on its own.
 import fcntl
 import multiprocessing
 import os
-import pickle
 import select
 import signal
+import socket
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any
 
 from multiprocesstools.workers import packing
+from multiprocesstools.workers.line import DONE, END, FAILED, FUNCTION, LINE, MESSAGE, READY, Line, Packed, Queue
 from multiprocesstools.workers.memory import Memory
 
-READY, DONE, FAILED, MESSAGE, FUNCTION, TASK, END = range(7)
-_APART = 1 << 16
-_line: "Line | None" = None
-
-
-class Line:
-    """One end of the connection between a pool and a worker. Messages are (word, number, bytes)."""
-
-    def __init__(self, connection: "Connection[Any, Any]") -> None:
-        self.connection = connection
-        self._lock = threading.Lock()
-
-    def send(self, word: int, number: int = 0, packed: bytes = b"") -> None:
-        """OSError when the other side has gone. What is large follows by itself, or it would be copied."""
-        apart = len(packed) > _APART
-        with self._lock:
-            self.connection.send_bytes(pickle.dumps((word, number, None if apart else packed)))
-            if apart:
-                self.connection.send_bytes(packed)
-
-    def receive(self) -> tuple[int, int, bytes]:
-        """EOFError or OSError when the other side has gone."""
-        word, number, packed = pickle.loads(self.connection.recv_bytes())
-        return word, number, self.connection.recv_bytes() if packed is None else packed
+_line: Line | None = None
 
 
 def send_message(text: str) -> None:
@@ -60,16 +35,16 @@ def send_message(text: str) -> None:
         _line.send(MESSAGE, packed=str(text).encode())
 
 
-def work(connection: "Connection[Any, Any]") -> None:
+def work(line: socket.socket, queue: socket.socket) -> None:
     """What a worker does, until it is told to end or the pool has gone."""
     global _line  # noqa: PLW0603 - a process has one pool, and its functions know nothing of it
     os.setpgid(0, 0)
     _hear_ctrl_c_again()
     _end_with_the_parent()
-    _line = Line(connection)
+    _line = Line(line)
     try:
         _line.send(READY)
-        _serve(_line)
+        _serve(_line, Queue(queue))
     except (EOFError, OSError):
         return  # nobody is there any more who could be told
 
@@ -82,25 +57,35 @@ def _hear_ctrl_c_again() -> None:
     signal.signal(signal.SIGINT, handler)
 
 
-def _serve(line: Line) -> None:
-    function: bytes = b""
+def _serve(line: Line, queue: Queue) -> None:
+    function: Packed = b""
     call: Callable[[Any], Any] | None = None
-    memory: Memory | None = None
+    held: deque[tuple[int, Memory]] = deque()  # of results, until the pool has unpacked them
+    answers = 0
     while True:
-        word, number, packed = line.receive()  # so the result before was unpacked
-        memory = None
+        packed: Packed
+        word, number, taken, packed = queue.receive()
+        began = time.perf_counter_ns()
+        while held and held[0][0] <= taken:
+            held.popleft()
+        if word == LINE:
+            word, number, packed, _ = line.receive()
         if word == END:
             return
         if word == FUNCTION:
             function, call = packed, None
             continue
+        memory = None
         try:
             call = call or packing.unpack_function(function)
-            answer, (result, memory) = DONE, packing.pack_result(call(packing.unpack(packed)))  # noqa: F841 - held
+            answer, (result, memory) = DONE, packing.pack_result(call(packing.unpack(packed)))
         except BaseException as error:  # SystemExit, too, is a failure of the task
             answer, result = FAILED, packing.pack_error(error)
-        line.send(answer, number, result)
-        del packed, result  # or a large one would be held until the next one is there
+        answers += 1
+        if memory is not None:
+            held.append((answers, memory))
+        line.send(answer, number, result, time.perf_counter_ns() - began)
+        del packed, result, memory  # or a large one would be held until the next one is there
 
 
 def _end_with_the_parent() -> None:

@@ -1,24 +1,30 @@
 """How many trivial tasks a second pools do: `WorkerController`, the `Pool` beneath it, and those of others, in one run.
 
 Each contestant starts its workers, does one round that does not count, and then its rounds, in turn with all others.
-A task is a whole number, its result the next one; each result is checked. Every pool is used one task at a time
-(chunks of 1), as `WorkerController` works, unless its row says otherwise.
+A task is a whole number, its result the next one; each result is checked. Every pool is given one task at a time
+(chunks of 1), as `WorkerController` is, unless its row says otherwise. What the processors have worked tells more than
+the clock on a machine that has other things to do.
 """
 
 import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from multiprocesstools.workers import WorkerController
+from multiprocesstools.workers.line import DONE, TASK
 from multiprocesstools.workers.packing import pack, pack_function, unpack
-from multiprocesstools.workers.pool import Job, Pool
-from multiprocesstools.workers.worker import DONE
+from multiprocesstools.workers.pool import Pool
+from multiprocesstools.workers.staff import Job
 from scripts.bench_files.machine import facts, versions
 
 Round = Callable[[int], int]  # a number of tasks -> the sum of their results
@@ -72,14 +78,19 @@ def our_pool(workers: int) -> Iterator[Round]:
     try:
 
         def work(n: int) -> int:
-            total, settled, given = 0, 0, 0
+            total, settled, left = 0, 0, deque(range(n))
             while settled < n:
-                while pool.idle and given < n:
-                    pool.give(Job(given, given, function), pack(given, "task"))
-                    given += 1
+                while left and (room := pool.look_for_room()):
+                    tasks = [left.popleft() for _ in range(min(room, len(left)))]
+                    given = pool.give([(Job(task, task, function), pack(task, "task")) for task in tasks])
+                    left.extendleft(reversed(tasks[given:]))
+                    if not given:
+                        break
                 for event in pool.wait():
-                    assert event.word == DONE
-                    total, settled = total + unpack(event.packed), settled + 1
+                    if event.word == DONE:
+                        total, settled = total + unpack(event.packed), settled + 1
+                    elif event.word == TASK and event.job is not None:
+                        left.append(event.job.task)
             return total
 
         yield work
@@ -137,35 +148,62 @@ CONTESTANTS: dict[str, Callable[[int], Any]] = {
 FLOOR = "workers.pool.Pool, which it uses"
 
 
-def measured(tasks: int, workers: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each round."""
-    seconds: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of a round, in seconds: by the clock, and of processors, in all processes."""
+
+    wall: float
+    cpu: float
+
+
+def measured(tasks: int, workers: int, rounds: int, names: Sequence[str] = tuple(CONTESTANTS)) -> dict[str, list[Cost]]:
+    """What each round has cost."""
+    costs: dict[str, list[Cost]] = {name: [] for name in names}
     with ExitStack() as stack:
-        pools = {name: stack.enter_context(make(workers)) for name, make in CONTESTANTS.items()}
+        pools = {name: stack.enter_context(CONTESTANTS[name](workers)) for name in names}
         for number in range(rounds + 1):
             for name, work in pools.items():
-                began = time.perf_counter()
+                wall, cpu = time.perf_counter(), cpu_seconds()
                 total = work(tasks)
-                took = time.perf_counter() - began
+                cost = Cost(time.perf_counter() - wall, cpu_seconds() - cpu)
                 if total != tasks * (tasks + 1) // 2:
                     raise SystemExit(f"{name}: a wrong sum, {total}")
                 if number:
-                    seconds[name].append(took)
-    return seconds
+                    costs[name].append(cost)
+    return costs
 
 
-def table(seconds: dict[str, list[float]], tasks: int) -> list[str]:
+def cpu_seconds() -> float:
+    """Of this process and all that it has started; who does not work now does not add to it."""
+    spent = time.process_time()
+    for child in psutil.Process().children(recursive=True):
+        times = child.cpu_times()
+        spent += times.user + times.system
+    return spent
+
+
+def over_floor(costs: dict[str, list[Cost]], name: str, what: str) -> float:
+    """The median, over all rounds, of what it costs over what the pool beneath costs in the same round."""
+    pairs = zip(costs[name], costs[FLOOR], strict=True)
+    return statistics.median(getattr(own, what) / getattr(floor, what) for own, floor in pairs)
+
+
+def table(costs: dict[str, list[Cost]], tasks: int) -> list[str]:
     lines = [
-        "| pool | tasks/s | spread | time, over that of the pool |", "|------|--------:|-------:|-----------------:|",
-    ]  # fmt: skip
-    for name, took in seconds.items():
-        rates = sorted(tasks / each for each in took)
-        ratio = statistics.median(own / floor for own, floor in zip(took, seconds[FLOOR], strict=True))
-        lines.append(f"| {name} | {statistics.median(rates):,.0f} | {rates[0]:,.0f}-{rates[-1]:,.0f} | {ratio:.2f} |")
+        "| pool | tasks/s | spread | time, over that of the pool | processors, µs a task | over those of the pool |",
+        "|------|--------:|-------:|----------------------------:|----------------------:|-----------------------:|",
+    ]
+    for name, rounds in costs.items():
+        rates = sorted(tasks / each.wall for each in rounds)
+        cpu = statistics.median(each.cpu for each in rounds) / tasks * 1e6
+        lines.append(
+            f"| {name} | {statistics.median(rates):,.0f} | {rates[0]:,.0f}-{rates[-1]:,.0f} "
+            f"| {over_floor(costs, name, 'wall'):.2f} | {cpu:.1f} | {over_floor(costs, name, 'cpu'):.2f} |"
+        )
     return lines
 
 
-def report(options: argparse.Namespace, seconds: dict[str, list[float]]) -> str:
+def report(options: argparse.Namespace, costs: dict[str, list[Cost]]) -> str:
     from importlib.metadata import version
 
     known = facts() | {"versions": versions([])["multiprocesstools"]}
@@ -176,13 +214,13 @@ def report(options: argparse.Namespace, seconds: dict[str, list[float]]) -> str:
         *(f"- {name}: {value}" for name, value in known.items()), "",
         f"{options.tasks:,} tasks a round, {options.workers} workers (spawn), {options.rounds} rounds in turn, and one",
         "before that does not count. Tasks/s are medians, ratios medians of those of one round. All sums were right.",
-        "", *table(seconds, options.tasks), "",
+        "", *table(costs, options.tasks), "",
     ])  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench-pools", description=__doc__)
-    parser.add_argument("--tasks", type=int, default=5000)
+    parser.add_argument("--tasks", type=int, default=20_000)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--save", type=Path)

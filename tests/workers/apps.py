@@ -122,3 +122,17 @@ class KillsItsFirstWorker(Frames):
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         self.doubled[index] = 2 * self.frames[index]
+
+
+class FirstWaits(Halves):
+    """Each part says that it has begun; the first waits for a file."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(60)
+        self.folder = folder
+
+    def multiprocessing_func(self, index: int) -> int:
+        (self.folder / f"begun-{index}").touch()
+        while index == self.n and not (self.folder / "go").exists():
+            time.sleep(0.01)
+        return index

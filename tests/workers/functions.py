@@ -90,6 +90,33 @@ def die(task: Any, how: str) -> Any:
     return task
 
 
+def die_on_each(task: int, every: int) -> int:
+    """Each so manieth task kills its worker."""
+    if task % every == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return task
+
+
+def hang_on_each(task: int, every: int) -> int:
+    """Each so manieth task does not come to its end."""
+    if task % every == 0:
+        time.sleep(1000)
+    return task
+
+
+def wait_on_one(task: int, which: int, path: str) -> int:
+    """One task waits for a file."""
+    while task == which and not os.path.exists(path):
+        time.sleep(0.01)
+    return task
+
+
+def array_of(task: int, size: int) -> Any:
+    import numpy
+
+    return numpy.full(size, task)
+
+
 def die_once(task: int, folder: str) -> int:
     """The first time each third task is tried, it kills its worker."""
     mark = Path(folder, str(task))

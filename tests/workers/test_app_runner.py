@@ -7,6 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,20 @@ import numpy as np
 import pytest
 
 from multiprocesstools.errors import BadArgument, TasksBroken, WorkerKilled, WrongState
-from multiprocesstools.workers import AppRunner, BaseApp, WorkerController, shared_array, worker
+from multiprocesstools.workers import AppRunner, BaseApp, WorkerController, line, shared_array
 from multiprocesstools.workers.app import perform
 from tests.processes import wait_until
-from tests.workers.apps import BadEnd, BadStart, BadTasks, Broken, Frames, Gated, Halves, KillsItsFirstWorker
+from tests.workers.apps import (
+    BadEnd,
+    BadStart,
+    BadTasks,
+    Broken,
+    FirstWaits,
+    Frames,
+    Gated,
+    Halves,
+    KillsItsFirstWorker,
+)
 
 
 def blocks(process: object = "self") -> set[int]:
@@ -200,15 +211,33 @@ def test_a_slot_that_raises_is_logged_and_the_app_is_finished(caplog: pytest.Log
     assert len(app.stored) == 3 and "a slot" in caplog.text
 
 
+def test_results_that_wait_for_an_earlier_one_are_bounded_while_somebody_joins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("multiprocesstools.workers.outbox._MOST_RESULTS", 4)
+    app = FirstWaits(tmp_path)
+    runner = AppRunner(app, 2)
+    runner.start()
+    joining = threading.Thread(target=runner.join)
+    joining.start()
+    wait_until(lambda: len(list(tmp_path.glob("begun-*"))) >= 4, "as many parts as may wait have begun")
+    joining.join(0.3)
+    begun = len(list(tmp_path.glob("begun-*")))
+    (tmp_path / "go").touch()
+    joining.join(60)
+    assert begun == 4
+    assert app.stored == [(index, index) for index in range(60, 0, -1)]
+
+
 def test_workers_write_into_shared_arrays_and_no_array_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    whole = worker.Line.send
+    whole = line.Line.send
 
-    def counted(line: worker.Line, word: int, number: int = 0, packed: bytes = b"") -> None:
+    def counted(self: line.Line, word: int, number: int = 0, packed: bytes = b"", nanoseconds: int = 0) -> None:
         sizes.append(len(packed))
-        whole(line, word, number, packed)
+        whole(self, word, number, packed, nanoseconds)
 
-    monkeypatch.setattr(worker.Line, "send", counted)
+    monkeypatch.setattr(line.Line, "send", counted)
     app = Frames(n=4, size=512)
     with AppRunner(app, 2):
         pass

@@ -423,6 +423,50 @@ class TestLife:
             assert [pair for pair in controller if pair[0] == task] == [(task, 2 * task)]
             controller.stop()
 
+    def test_what_stop_has_dropped_is_not_counted_after_a_restart(self, tmp_path: Path) -> None:
+        path = tmp_path / "go"
+        controller = WorkerController(1, functions.wait_for, (str(path),))
+        controller.add_tasks(range(5))
+        controller.start()
+        wait_until(Path(f"{path}.begun").exists, "a task has begun")
+        controller.stop()
+        path.touch()
+        controller.restart()
+        controller.add_task(7)
+        assert list(controller) == [(7, 7)]
+        assert controller.progress == 1
+        controller.stop()
+
+    @pytest.mark.parametrize("suspended", [False, True], ids=["restart", "suspend and restart"])
+    def test_a_pool_begins_anew_while_a_slot_hears_of_its_end_and_calls_it(self, suspended: bool) -> None:
+        """The slot comes to its call while the other thread is in restart."""
+        controller = WorkerController(1, functions.double)
+        entered, begun = threading.Event(), threading.Event()
+
+        def hear() -> None:
+            entered.set()
+            begun.wait(0.5)
+            controller.send_stop_signal()
+
+        def again() -> None:
+            if suspended:
+                controller.suspend()
+            controller.restart()
+            begun.set()
+            controller.add_task(2)
+
+        controller.finished.connect(hear)
+        controller.start()
+        controller.finalize_tasks()
+        assert entered.wait(SECONDS)
+        thread = threading.Thread(target=again, daemon=True)
+        thread.start()
+        thread.join(SECONDS)
+        assert not thread.is_alive()
+        assert list(controller) == [(2, 4)]
+        controller.finished.disconnect()
+        controller.stop()
+
     def test_send_stop_signal_lets_the_current_call_finish(self, tmp_path: Path) -> None:
         path = tmp_path / "go"
         controller = WorkerController(1, functions.wait_for, (str(path),))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from multiprocesstools.errors import CannotBeSent
-from multiprocesstools.workers import WorkerController, worker
+from multiprocesstools.workers import WorkerController, line
 from multiprocesstools.workers.memory import Memory, MemoryGone
 from multiprocesstools.workers.packing import pack_function, pack_result, unpack_function, unpack_result
 
@@ -51,19 +51,19 @@ def blocks() -> list[str]:
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The bytes of each message that this process has sent or received."""
     sizes: list[int] = []
-    send, receive = worker.Line.send, worker.Line.receive
+    send, hear = line.Line.send, line.Line.hear
 
-    def sending(line: worker.Line, word: int, number: int = 0, packed: bytes = b"") -> None:
+    def sending(self: line.Line, word: int, number: int = 0, packed: bytes = b"", nanoseconds: int = 0) -> None:
         sizes.append(len(packed))
-        send(line, word, number, packed)
+        send(self, word, number, packed, nanoseconds)
 
-    def receiving(line: worker.Line) -> tuple[int, int, bytes]:
-        message = receive(line)
-        sizes.append(len(message[2]))
-        return message
+    def hearing(self: line.Line) -> list[line.Message]:
+        messages = hear(self)
+        sizes.extend(len(message.packed) for message in messages)
+        return messages
 
-    monkeypatch.setattr(worker.Line, "send", sending)
-    monkeypatch.setattr(worker.Line, "receive", receiving)
+    monkeypatch.setattr(line.Line, "send", sending)
+    monkeypatch.setattr(line.Line, "hear", hearing)
     return sizes
 
 

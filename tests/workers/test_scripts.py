@@ -14,6 +14,7 @@ import pytest
 from tests.processes import CHECKOUT, wait_until
 
 SECONDS = 60.0
+LONGEST_SECONDS, TRIES = 2.0, 4
 WORK = """
 import os, sys, time
 from pathlib import Path
@@ -59,15 +60,39 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
-@pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
-@pytest.mark.parametrize("how", [JOINED, IN_A_BLOCK], ids=["joined", "in a block"])
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
-def test_nothing_outlives_ctrl_c_or_a_dead_parent(tmp_path: Path, sent: signal.Signals, how: str, method: str) -> None:
+TAKEN_TOGETHER = [
+    (sent, how, method)
+    for place, sent in enumerate((signal.SIGINT, signal.SIGKILL, signal.SIGTERM))
+    for turn, method in enumerate(("spawn", "fork", "forkserver"))
+    for how in ((JOINED, IN_A_BLOCK)[(place + turn) % 2],)
+]
+"""Each two of a signal, a way to wait and a start method meet."""
+
+
+@pytest.mark.parametrize(
+    ("sent", "how", "method"), TAKEN_TOGETHER,
+    ids=lambda given: {JOINED: "joined", IN_A_BLOCK: "in a block"}.get(given, getattr(given, "name", given)),
+)  # fmt: skip
+def test_nothing_outlives_ctrl_c_or_a_dead_parent_by_two_seconds(
+    tmp_path: Path, sent: signal.Signals, how: str, method: str
+) -> None:
     """The tasks hold the interpreter's lock, ignore signals, or wait for a program of their own. Ctrl-C reaches the
-    whole foreground group, as a terminal sends it. Two seconds is what is promised; loaded machines get more."""
+    whole foreground group, as a terminal sends it. The best of some tries, since others use the machine, too."""
+    took = []
+    for number in range(TRIES):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        took.append(seconds_to_the_end(folder, sent, how, method))
+        if took[-1] < LONGEST_SECONDS:
+            return
+    assert min(took) < LONGEST_SECONDS, took
+
+
+def seconds_to_the_end(folder: Path, sent: signal.Signals, how: str, method: str) -> float:
+    """From the signal until neither the script nor anything that it has started is there."""
     function = "ignore_everything" if how == JOINED else "start_a_program"
-    mark = tmp_path / ("x.begun" if how == JOINED else "x.program")
-    with begin(tmp_path, BUSY.format(how=how), function, tmp_path / "x", method) as process:
+    mark = folder / ("x.begun" if how == JOINED else "x.program")
+    with begin(folder, BUSY.format(how=how), function, folder / "x", method) as process:
         try:
             wait_until(mark.exists, "a task has begun", SECONDS)
             children = family(process.pid)
@@ -79,19 +104,40 @@ def test_nothing_outlives_ctrl_c_or_a_dead_parent(tmp_path: Path, sent: signal.S
                 process.send_signal(sent)
             process.wait(SECONDS)
             wait_until(lambda: gone(children), "all have gone", SECONDS)
-            assert time.monotonic() - began < 6
+            took = time.monotonic() - began
         finally:
             process.kill()
             _, errors = process.communicate()
     assert process.returncode in (-sent, 1)
     if sent == signal.SIGINT:
         assert errors.count("KeyboardInterrupt") == 1, errors
+    return took
 
 
 def test_a_script_that_ends_without_stopping_its_pool_ends(tmp_path: Path) -> None:
     script = BUSY.format(how="controller.start(); controller.add_tasks([1]); print('over')")
     code, out, errors = run(tmp_path, script, "wait_for", tmp_path / "never", "spawn")
     assert (code, out, errors) == (0, "over\n", "")
+
+
+def test_a_script_that_ends_waits_for_those_who_hear_of_the_end(tmp_path: Path) -> None:
+    script = (
+        WORK
+        + """
+def hear():
+    time.sleep(0.4)
+    print("heard")
+
+if __name__ == "__main__":
+    controller = WorkerController(1, functions.double)
+    controller.finished.connect(hear)
+    controller.add_tasks([1])
+    controller.start()
+    controller.finalize_tasks()
+    print(list(controller))
+"""
+    )
+    assert run(tmp_path, script) == (0, "[(1, 2)]\nheard\n", "")
 
 
 def test_a_missing_main_guard_is_said(tmp_path: Path) -> None:
