@@ -175,7 +175,10 @@ HEAVY = [
     *["click", "rich", "psygnal", "cloudpickle", "numpy", "pandas"],
     *["multiprocessing", "asyncio", "http", "email.message", "unittest"],
 ]
-HOUSES = ("__init__", "batch", "claims", "compat", "report", "steps", "tasks", "workers")
+HOUSES = (
+    *["__init__", "batch", "calls", "claims", "compat", "crew", "display", "doctor", "items", "locks", "loop", "plans"],
+    *["report", "run", "steps", "tasks", "upkeep", "workers"],
+)
 
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path

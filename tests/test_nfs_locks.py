@@ -137,7 +137,7 @@ def test_two_doctors_see_the_truth_between_two_clients(lab: NfsLab) -> None:
 
 SHORT_DOCTOR = """
 import json, sys
-from multiprocesstools import second_opinion
+from multiprocesstools.doctor import second_opinion
 from multiprocesstools.doctor.doctor import examine
 from multiprocesstools.report.doctor import consultation_dict
 from multiprocesstools.doctor.second_opinion import consult
