@@ -245,7 +245,7 @@ def test_an_object_store_is_refused_at_the_start_of_a_helper_and_by_the_doctor(
 ) -> None:
     device = tmp_path.stat().st_dev
     table = f"1 0 {os.major(device)}:{os.minor(device)} / / rw - fuse.s3fs bucket rw\n"
-    for room in ("claims.probe", "doctor"):
+    for room in ("claims.probe", "doctor.doctor"):
         monkeypatch.setattr(f"multiprocesstools.{room}.read_mounts", lambda: table)
     for start in (lambda: MultiProcessHelper("test", tmp_path / "run"), lambda: examine(tmp_path)):
         with pytest.raises(UnsafeFilesystem, match=r"object store \(s3fs on /\)"):
