@@ -22,7 +22,8 @@ from multiprocesstools.upkeep.sweeper import clean_up, preview
 FOLDERS = FEW_FOLDERS + 2
 LOOP = """
 import os, signal, sys
-from multiprocesstools import MultiProcessHelper, order
+from multiprocesstools import MultiProcessHelper
+from multiprocesstools.loop import order
 order.MOST_LISTINGS_AT_START = 0
 mph = MultiProcessHelper("hints", sys.argv[1], beat_seconds=1, patience_seconds=5)
 for item in mph.items(range(40), final="{value}/x", progress=False, wait=False):
