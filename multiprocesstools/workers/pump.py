@@ -50,13 +50,8 @@ class Pump(Wires):
     # -- for any thread
 
     def do(self, errand: Errand) -> None:
-        """Have it done. What need not be looked for among the programs that wait is started by the calling thread, or
-        the place of the former would be empty until this one is awake, too."""
-        command = errand.command
-        if command is None or command.keep_alive or errand.cancelled:
-            return self.ask(lambda: self._begin(errand))
-        found = self._launch(command)
-        self.ask(lambda: self._take(errand, found))
+        """Have it done."""
+        self.ask(lambda: self._begin(errand))
 
     def cancel(self, errand: Errand) -> None:
         """End it, if it is in work."""
