@@ -79,6 +79,27 @@ class Remembering(PosixDisk):
         self._known.pop(os.path.dirname(path), None)
 
 
+class OutOfCache(Remembering):
+    """An NFS client that has listed between two changes of one tick of the server's clock, the second of which was the
+    last: a claim of that listing can be read again, because it is the file of its owner's record."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._read: dict[str, bytes | None] = {}
+
+    def read(self, path: str, limit: int = READ_LIMIT_BYTES, *, whole: bool = True) -> bytes | None:
+        if ".claim-" not in path:
+            return super().read(path, limit, whole=whole)
+        if path not in self._read:
+            self._read[path] = super().read(path, limit, whole=whole)
+        return self._read[path]
+
+    def _forget(self, path: str) -> None:
+        super()._forget(path)
+        if os.path.dirname(path) in {os.path.dirname(claim) for claim in self._read}:
+            self._read.clear()
+
+
 class Faulty(PosixDisk):
     """Calls a hook before and after every verb: hook(moment, verb, arguments). A hook may raise."""
 

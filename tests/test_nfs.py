@@ -176,6 +176,50 @@ def test_pause_and_resume_reach_the_loops_on_other_clients_in_a_moment(lab: NfsL
     assert seen.starts == seen.ends and set(seen.starts.values()) == {1} and seen.litter == []
 
 
+def test_a_request_is_heard_although_a_listing_fell_between_two_changes_of_one_tick(lab: NfsLab) -> None:
+    """The lab's server counts time in ticks of 10 ms. A client that lists after the first of two changes in one tick
+    takes its listing for fresh until the directory changes in another."""
+    lab.run("n1", [lab.python, "-c", _A_RUN, SHARED / "ticks"]).check()
+    listening = lab.start("n1", [lab.python, "-c", _HEAR, SHARED / "ticks", REQUESTS])
+    said = lab.run("n2", [lab.python, "-c", _ASK, SHARED / "ticks", REQUESTS]).check().output
+    assert said.split() == ["True"] * REQUESTS
+    assert json.loads(listening.wait(60).check().output) == {"asked": REQUESTS, "taken back": REQUESTS}
+
+
+REQUESTS = 20
+_A_RUN = """
+import sys
+from multiprocesstools.run.directory import Run
+Run(sys.argv[1]).prepare()
+"""
+_ASK = """
+import sys, time
+from multiprocesstools.run.directory import Run
+from multiprocesstools.run.requests import PAUSE, request, withdraw
+run = Run(sys.argv[1])
+for _ in range(int(sys.argv[2])):
+    request(run, PAUSE)
+    time.sleep(0.3)
+    print(withdraw(run, PAUSE))
+    time.sleep(0.3)
+run.replace(f"{run.home}/over", b"1")
+time.sleep(0.3)
+run.replace(f"{run.home}/over", b"2")
+"""
+_HEAR = """
+import json, sys
+from multiprocesstools.claims.held import Held
+from multiprocesstools.run.directory import Run
+home = Held(Run(sys.argv[1]).home)
+heard, before = {"asked": 0, "taken back": 0}, False
+while "over" not in (names := {entry.name for entry in home.list()}):
+    if ("pause" in names) != before:
+        before = not before
+        heard["asked" if before else "taken back"] += 1
+print(json.dumps(heard))
+"""
+
+
 def noted(lab: NfsLab, event: str) -> int:
     """How often the journals have an event."""
     return lab.read_on_server("paused/multiprocesstools_logs/nfs-*.jsonl").count(f'"event": "{event}"')

@@ -1,8 +1,17 @@
 """What is watched, and listed for a bar, while others work."""
 
+import itertools
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from multiprocesstools import MultiProcessHelper
 from multiprocesstools.loop.order import FEW_FOLDERS
-from multiprocesstools.loop.watch import Counting, Watch
+from multiprocesstools.loop.watch import Counting, Stillness, Watch
 from multiprocesstools.plans.finals import Folder
+from tests.disks import OutOfCache
 
 BEAT = 20.0
 
@@ -55,3 +64,36 @@ def test_for_a_bar_few_directories_are_all_counted_and_many_in_turn() -> None:
     one, two = counting.choose(many, 1), counting.choose(many, 1)
     assert one and two and not set(map(id, one)) & set(map(id, two))
     assert Counting(2.0).choose(many, 1000) == []
+
+
+def test_a_directory_that_looks_the_same_for_long_is_due_ever_more_rarely() -> None:
+    still = Stillness("me", beat_seconds=1.0)
+    due = [second for second in range(2000) if still.is_due(0, 3, float(second))]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(due)]
+    assert 4 <= due[0] <= 8
+    assert all(1.8 * a <= b or b >= 64 for a, b in itertools.pairwise(gaps)) and max(gaps) <= 129
+    assert not still.is_due(0, 2, 2000.0), "something has happened there"
+    assert still.is_due(0, 2, 2008.0)
+
+
+def test_an_item_is_seen_done_whose_final_came_in_the_tick_of_the_last_listing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner lives on, so nothing else would ever tell."""
+    timing = {"beat_seconds": 0.1, "patience_seconds": 30.0}
+    ended = threading.Event()
+
+    def wait() -> None:
+        with MultiProcessHelper("test", tmp_path, **timing) as other:
+            assert not list(other.items(["x"], final="{value}.txt", directory="out", progress=False))
+        ended.set()
+
+    with MultiProcessHelper("test", tmp_path, **timing) as owner:
+        for item in owner.items(["x"], final="{value}.txt", directory="out", progress=False):
+            with item:
+                monkeypatch.setattr("multiprocesstools.run.directory.PosixDisk", OutOfCache)
+                threading.Thread(target=wait, daemon=True).start()
+                time.sleep(0.3)
+                assert not ended.is_set()
+                item.path.touch()
+        assert ended.wait(10)

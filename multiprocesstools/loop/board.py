@@ -250,6 +250,10 @@ class Board:
         """Is everything there done or set aside?"""
         return not _UNSETTLED.search(self.states, folder.first, folder.end)
 
+    def count_unsettled(self, folder: Folder) -> int:
+        """How many items of a directory are open, tried or in work."""
+        return sum(1 for _ in self._unsettled_in(folder))
+
     def set_aside(self, folder: Folder) -> tuple[int, int]:
         """How many of its items are failed, and how many skipped."""
         count = self.states.count

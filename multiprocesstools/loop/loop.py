@@ -152,6 +152,8 @@ class Loop:
                 claimed_one |= claimed
                 if not hopeful:
                     left.discard(number)
+                elif not claimed:
+                    self._scout.refresh(number)
             if claimed_one:
                 poll = _TICK_SECONDS
             elif left and (self._options.wait or self._flight):

@@ -19,7 +19,7 @@ from multiprocesstools.display.progress import Tally
 from multiprocesstools.loop.board import DROPPED, SETTLED, Board
 from multiprocesstools.loop.options import Options
 from multiprocesstools.loop.order import FEW_FOLDERS, Act, Step, Walk, lists_all_at_start, place_of
-from multiprocesstools.loop.watch import Counting
+from multiprocesstools.loop.watch import Counting, Stillness
 from multiprocesstools.plans.finals import Folder, WorkList
 from multiprocesstools.plans.hints import Hints, not_over
 from multiprocesstools.run.directory import unusable
@@ -44,6 +44,7 @@ class Scout:
         )
         self._counting, self._count_seconds, self._next_count = Counting(count_seconds), count_seconds, 0.0
         self._next_listing: dict[int, float] = {}
+        self._stillness = Stillness(own.id, crew.rules.beat_seconds)
 
     def survey(self) -> None:
         """List every directory once, if that is cheap: what is done, tried, failed."""
@@ -165,6 +166,15 @@ class Scout:
         if isinstance(answer, Refusal):
             self.board.note_refusal(index, answer)
             self.board.states[index] = DROPPED
+
+    def refresh(self, number: int) -> None:
+        """Others hold what is open in this directory. If it has looked the same for long, have the server asked."""
+        folder = self.board.folders[number]
+        if self._stillness.is_due(number, self.board.count_unsettled(folder), time.monotonic()):
+            try:
+                self._crew.member().instance.stir(folder.path)
+            except OSError as error:
+                raise unusable(folder.path, error) from error
 
     def _list(self, directory: str, names: Callable[[bool], Noted]) -> Listing:
         try:

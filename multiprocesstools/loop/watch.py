@@ -15,6 +15,7 @@ _OPERATIONS_PER_SECOND = 400.0
 _MOST_BEATS = 1.5
 _CROWDED_SECONDS = 3.0
 _COUNTING_PER_SECOND = 100.0
+_STILL_BEATS = 4
 
 
 class Watch:
@@ -51,6 +52,32 @@ class Watch:
         """How long to wait until the next round: `wanted`, or longer if there are many who wait."""
         fair = self.cost() * instances / _OPERATIONS_PER_SECOND
         return min(max(wanted, fair), max(wanted, _MOST_BEATS * self._beat_seconds))
+
+
+class Stillness:
+    """Which of the directories that are watched may have changed without a sign of it.
+
+    An NFS client that lists between two changes of one tick of the server's clock does not notice the second until a
+    third comes, and after the last item of a run none comes. Guarantee: a directory that looks the same for long is
+    due, after some beats and then ever more rarely, for each instance at times of its own.
+    """
+
+    def __init__(self, seed: str, beat_seconds: float) -> None:
+        self._first_seconds = _STILL_BEATS * beat_seconds * (1 + random.Random(seed).random())
+        self._most_seconds = 16 * self._first_seconds
+        self._known: dict[int, tuple[int, float, float]] = {}
+
+    def is_due(self, folder: int, unsettled: int, now: float) -> bool:
+        """The directory was listed, and so many of its items are not settled. Has it to be asked for anew?"""
+        before, due, pause = self._known.get(folder, (None, 0.0, 0.0))
+        if before != unsettled:
+            self._known[folder] = unsettled, now + self._first_seconds, self._first_seconds
+            return False
+        if now < due:
+            return False
+        pause = min(2 * pause, self._most_seconds)
+        self._known[folder] = unsettled, now + pause, pause
+        return True
 
 
 class Counting:

@@ -2,9 +2,9 @@
 
     .multiprocesstools/stop, pause      a token each; an instance obeys one that it did not find when it started
 
-A request is withdrawn by removing its file. Names are learnt from a listing, which an NFS client cannot have cached;
-one listing serves both. Guarantee: whoever is at work when a request is made obeys it at its next beat, and whoever
-starts later works as usual. A token that is there and cannot be read changes nothing.
+A request is withdrawn by removing its file. Names are learnt from one listing for both: a name that an NFS client has
+found missing it may take for missing again. Guarantee: whoever is at work when a request is made obeys it at its next
+beat, and whoever starts later works as usual. A token that is there and cannot be read changes nothing.
 """
 
 from multiprocesstools.claims.held import Held
@@ -12,6 +12,8 @@ from multiprocesstools.run.directory import Run, new_id
 
 STOP, PAUSE = "stop", "pause"
 _KINDS = (STOP, PAUSE)
+_TICK_SECONDS = 0.02
+"""More than a tick of any server's clock: a hundred a second are the fewest that Linux is built with."""
 
 
 class Requests:
@@ -56,6 +58,7 @@ def read_token(run: Run, kind: str) -> str | None:
 def request(run: Run, kind: str) -> None:
     """Ask all instances that take part now to stop or to pause, after the item in hand."""
     run.replace(f"{run.home}/{kind}", new_id().encode())
+    _stir(run)
 
 
 def withdraw(run: Run, kind: str) -> bool:
@@ -64,4 +67,19 @@ def withdraw(run: Run, kind: str) -> bool:
     It lists first: a client of NFS v3 that has removed the name once takes it for missing, and would not even ask.
     """
     there = any(entry.name == kind for entry in run.disk.list(run.home))
-    return there and run.disk.unlink(f"{run.home}/{kind}")
+    withdrawn = there and run.disk.unlink(f"{run.home}/{kind}")
+    if withdrawn:
+        _stir(run)
+    return withdrawn
+
+
+def _stir(run: Run) -> None:
+    """Change the directory once more, in another tick of the server's clock.
+
+    An NFS client tells by the time of the last change whether its copy of a directory is fresh. If it lists between two
+    changes of one tick, it takes what it has for fresh, without the second, until the time changes.
+    """
+    run.clock.sleep(_TICK_SECONDS)
+    path = run.private()
+    run.disk.create(path, b"")
+    run.disk.unlink(path)

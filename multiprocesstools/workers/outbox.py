@@ -2,12 +2,16 @@
 
 Guarantee: each result is given out once, to one reader; with `ordered` in the order in which the tasks were added,
 those left out that have none. While somebody reads, `room` keeps what waits within bounds.
+
+A lock for each result would cost readers more than the result. So some at a time are set out under the lock, and
+readers of one kind take them from there without it; those that are set out and not taken still wait, for all readers.
 """
 
 import sys
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from multiprocesstools.workers.staff import Job
@@ -16,6 +20,7 @@ Done = tuple[Job, Any, int]
 """A job, its result, and how many bytes that has."""
 
 _MOST_RESULTS, _MOST_BYTES = 1000, 128 << 20
+_SET_OUT_RESULTS, _SET_OUT_BYTES = 100, 1 << 20
 
 
 class Outbox:
@@ -26,19 +31,28 @@ class Outbox:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self._results: OrderedDict[int, Done] = OrderedDict()  # whose first is found at once
+        self._set_out: dict[bool, deque[Done]] = {False: deque(), True: deque()}  # for readers in order: True
         self._without: set[int] = set()
         self._next, self._bytes = 0, 0
         self.readers, self._lifted, self.passed_by = 0, 0, 0
+        self._is_full = False
 
     def room(self, begun: int = 0) -> int:
         """How many may be begun before somebody has read, when so many are in work?"""
         if not self.readers or self._lifted:
             return sys.maxsize
-        return max(0, _MOST_RESULTS - len(self._results) - begun) if self._bytes < _MOST_BYTES else 0
+        with self.lock:
+            waiting = self._waiting
+            self._is_full = waiting > _MOST_RESULTS // 2 or self._bytes >= _MOST_BYTES
+            return max(0, _MOST_RESULTS - waiting - begun) if self._bytes < _MOST_BYTES else 0
+
+    @property
+    def _waiting(self) -> int:
+        return len(self._results) + len(self._set_out[False]) + len(self._set_out[True])
 
     @property
     def next(self) -> int:
-        """The number of the task whose result comes next in order."""
+        """The number of the first task whose result was not set out, if it will have one."""
         return self._next
 
     def put(self, done: Sequence[Done]) -> None:
@@ -55,23 +69,60 @@ class Outbox:
             self._skip()
             self.changed.notify_all()
 
+    def set_out(self, *, ordered: bool) -> deque[Done]:
+        """Where readers of this kind take the next ones, without the lock. None there: there are none."""
+        out, others = self._set_out[ordered], self._set_out[not ordered]
+        if out:
+            return out
+        with self.lock:
+            if others:
+                self._put_back(others)
+            results, size, numbers = self._results, 0, list[int]()
+            while results and len(numbers) < _SET_OUT_RESULTS and size < _SET_OUT_BYTES:
+                if not ordered:
+                    number, done = results.popitem(last=False)
+                elif (number := self._next) in results:
+                    done = results.pop(number)
+                    self._next += 1
+                    self._skip()
+                else:
+                    break
+                numbers.append(number)
+                out.append(done)
+                size += done[2]
+            self._bytes -= size
+            if not ordered:
+                self._without.update(numbers)
+                self._skip()
+            if self._is_full and self._waiting <= _MOST_RESULTS // 2 and self._bytes < _MOST_BYTES:
+                self._is_full = False
+                self._told()
+        return out
+
     def take(self, *, ordered: bool) -> tuple[Any, Any] | None:
-        """The next one, if it is there. Call it with `lock` held."""
-        results = self._results
-        if not results or (ordered and self._next not in results):
+        """The next one, if it is there."""
+        try:
+            job, result, _ = self.set_out(ordered=ordered).popleft()
+        except IndexError:
             return None
-        number, (job, result, size) = (
-            (self._next, results.pop(self._next)) if ordered else results.popitem(last=False)
-        )  # fmt: skip
-        before, self._bytes = self._bytes, self._bytes - size
-        if number == self._next:
-            self._next += 1
-            self._skip()
-        else:
-            self._without.add(number)
-        if len(results) == _MOST_RESULTS // 2 or self._bytes < _MOST_BYTES <= before:
-            self._told()
         return job.task, result
+
+    def _put_back(self, out: deque[Done]) -> None:
+        """What was set out for readers of one kind and not taken, as if it never had been. With the lock."""
+        back: dict[int, Done] = {}
+        with suppress(IndexError):
+            while True:
+                done = out.popleft()
+                back[done[0].number] = done
+                self._bytes += done[2]
+        first = min(back, default=self._next)
+        self._without.update(range(first, self._next))
+        self._without -= back.keys()
+        self._next = min(first, self._next)
+        for number, done in reversed(back.items()):
+            self._results[number] = done
+            self._results.move_to_end(number, last=False)
+        self._skip()
 
     def notify(self) -> None:
         """Have the readers look again."""
@@ -106,10 +157,18 @@ class Reader(Iterator[tuple[Any, Any]]):
         self, outbox: Outbox, *, ordered: bool, is_idle: Callable[[], bool], at_end: Callable[[], None]
     ) -> None:  # fmt: skip
         self._outbox, self._ordered, self._is_idle, self._at_end = outbox, ordered, is_idle, at_end
+        self._out = outbox.set_out(ordered=ordered)
         self._open = True
         outbox.readers += 1
 
     def __next__(self) -> tuple[Any, Any]:
+        try:
+            job, result, _ = self._out.popleft()
+        except IndexError:
+            return self._wait()
+        return job.task, result
+
+    def _wait(self) -> tuple[Any, Any]:
         outbox = self._outbox
         with outbox.lock:
             while (found := outbox.take(ordered=self._ordered)) is None:

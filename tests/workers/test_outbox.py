@@ -1,9 +1,10 @@
 """The outbox by itself: what waits, for whom, and how many."""
 
+import threading
 import time
 from typing import Any
 
-from multiprocesstools.workers.outbox import Outbox
+from multiprocesstools.workers.outbox import Outbox, Reader
 from multiprocesstools.workers.packing import Function
 from multiprocesstools.workers.staff import Job
 
@@ -34,6 +35,66 @@ def test_what_is_taken_by_completion_is_not_awaited_by_those_who_take_in_order()
     outbox.put([(jobs[number], "b", 1) for number in (4, 3)])
     assert all_of(outbox, ordered=True) == [(3, "b"), (4, "b"), (5, "a")]
     assert outbox.next == 6
+
+
+def test_readers_of_both_kinds_take_turns_and_each_result_is_given_out_once() -> None:
+    outbox = outbox_of(1000)
+    numbers = [outbox.take(ordered=turn % 3 == 0)[0] for turn in range(1000)]  # type: ignore[index]
+    assert sorted(numbers) == list(range(1000)) and numbers == sorted(numbers), "put by completion in order"
+    assert outbox.next == 1000 and all_of(outbox, ordered=True) == []
+
+
+def test_what_was_set_out_for_others_and_not_taken_comes_in_its_order() -> None:
+    outbox = Outbox(lambda: None)
+    jobs = [Job(number, number, FUNCTION) for number in range(10)]
+    outbox.put([(jobs[number], None, 1) for number in (3, 0, 7, 1, 9)])
+    outbox.put_none([2])
+    assert outbox.take(ordered=True) == (0, None)
+    assert outbox.take(ordered=False) == (1, None), "which was set out in order"
+    assert outbox.take(ordered=False) == (3, None)
+    outbox.put([(jobs[number], None, 1) for number in (4, 5)])
+    outbox.put_none([6, 8])
+    assert [number for number, _ in all_of(outbox, ordered=True)] == [4, 5, 7, 9]
+    assert outbox.next == 10
+
+
+def test_results_set_out_still_wait() -> None:
+    outbox = outbox_of(0)
+    outbox.readers += 1
+    outbox.put([(Job(number, number, FUNCTION), None, 1) for number in range(900)])
+    assert outbox.room() == 100
+    outbox.take(ordered=False)
+    assert outbox.room() == 101
+    large = outbox_of(0)
+    large.readers += 1
+    large.put([(Job(number, number, FUNCTION), None, 50 << 20) for number in range(3)])
+    assert large.room() == 0
+    for _ in range(2):
+        large.take(ordered=False)
+    assert large.room() == 999, "large ones are set out one by one, so that their bytes count until they are taken"
+
+
+def test_many_readers_at_once_get_each_result_once() -> None:
+    outbox, found = Outbox(lambda: None), list[int]()
+
+    def read(ordered: bool) -> None:
+        reader = Reader(outbox, ordered=ordered, is_idle=lambda: over, at_end=lambda: None)
+        mine = [task for task, _ in reader]
+        assert not ordered or mine == sorted(mine)
+        found.extend(mine)
+
+    over = False
+    threads = [threading.Thread(target=read, args=(number % 2 == 0,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for first in range(0, 20_000, 50):
+        outbox.put([(Job(number, number, FUNCTION), None, 1) for number in range(first, first + 50)])
+        outbox.notify()
+    over = True
+    outbox.notify()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(found) == list(range(20_000))
 
 
 def test_there_is_room_for_what_is_in_work_too_and_more_when_half_was_read() -> None:
