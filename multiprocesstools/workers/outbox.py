@@ -10,7 +10,7 @@ readers of one kind take them from there without it; those that are set out and 
 import sys
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -20,7 +20,7 @@ Done = tuple[Job, Any, int]
 """A job, its result, and how many bytes that has."""
 
 _MOST_RESULTS, _MOST_BYTES = 1000, 128 << 20
-_SET_OUT_RESULTS, _SET_OUT_BYTES = 100, 1 << 20
+_SET_OUT_RESULTS, _SET_OUT_BYTES = 500, 1 << 20
 
 
 class Outbox:
@@ -58,9 +58,8 @@ class Outbox:
     def put(self, done: Sequence[Done]) -> None:
         """Results. Readers see them at `notify`: to be woken for each would cost more than a task."""
         with self.lock:
-            for each in done:
-                self._results[each[0].number] = each
-                self._bytes += each[2]
+            self._results.update([(each[0].number, each) for each in done])
+            self._bytes += sum([each[2] for each in done])
 
     def put_none(self, numbers: Iterable[int]) -> None:
         """These tasks have no result, or one that nobody will read here."""
@@ -77,27 +76,42 @@ class Outbox:
         with self.lock:
             if others:
                 self._put_back(others)
-            results, size, numbers = self._results, 0, list[int]()
-            while results and len(numbers) < _SET_OUT_RESULTS and size < _SET_OUT_BYTES:
-                if not ordered:
-                    number, done = results.popitem(last=False)
-                elif (number := self._next) in results:
-                    done = results.pop(number)
-                    self._next += 1
-                    self._skip()
-                else:
-                    break
-                numbers.append(number)
-                out.append(done)
-                size += done[2]
-            self._bytes -= size
-            if not ordered:
-                self._without.update(numbers)
-                self._skip()
+            if ordered:
+                self._set_out_in_order(out)
+            elif len(self._results) <= _SET_OUT_RESULTS and self._bytes <= _SET_OUT_BYTES:
+                self._set_out_all(out)
+            else:
+                self._set_out_some(out)
             if self._is_full and self._waiting <= _MOST_RESULTS // 2 and self._bytes < _MOST_BYTES:
                 self._is_full = False
                 self._told()
         return out
+
+    def _set_out_all(self, out: deque[Done]) -> None:
+        out.extend(self._results.values())
+        self._pass_over(self._results.keys())
+        self._results.clear()
+        self._bytes = 0
+
+    def _set_out_some(self, out: deque[Done]) -> None:
+        numbers, size = list[int](), 0
+        while self._results and len(numbers) < _SET_OUT_RESULTS and size < _SET_OUT_BYTES:
+            number, done = self._results.popitem(last=False)
+            numbers.append(number)
+            out.append(done)
+            size += done[2]
+        self._bytes -= size
+        self._pass_over(numbers)
+
+    def _set_out_in_order(self, out: deque[Done]) -> None:
+        size = 0
+        while self._next in self._results and len(out) < _SET_OUT_RESULTS and size < _SET_OUT_BYTES:
+            done = self._results.pop(self._next)
+            self._next += 1
+            self._skip()
+            out.append(done)
+            size += done[2]
+        self._bytes -= size
 
     def take(self, *, ordered: bool) -> tuple[Any, Any] | None:
         """The next one, if it is there."""
@@ -140,6 +154,13 @@ class Outbox:
             self._without |= set(range(self._next, number)) - self._results.keys()
             self._skip()
             self.changed.notify_all()
+
+    def _pass_over(self, numbers: Collection[int]) -> None:
+        if numbers and min(numbers) == self._next and max(numbers) == self._next + len(numbers) - 1:
+            self._next += len(numbers)
+        else:
+            self._without.update(numbers)
+        self._skip()
 
     def _skip(self) -> None:
         while self._next in self._without:

@@ -1,6 +1,8 @@
 """How many trivial tasks a second pools do: `WorkerController`, the `Pool` beneath it, and those of others, in one run.
 
-Each contestant starts its workers, does one round that does not count, and then its rounds, in turn with all others.
+Each contestant starts its workers, does one round that does not count, and then its rounds, in turn with all others;
+each time another one begins, and a tenth of a round comes before each that does not count either. What runs first after
+a slow one would pay for caches and processors that have seen something else meanwhile.
 A task is a whole number, its result the next one; each result is checked. Every pool is given one task at a time
 (chunks of 1), as `WorkerController` is, unless its row says otherwise. What the processors have worked tells more than
 the clock on a machine that has other things to do.
@@ -162,7 +164,9 @@ def measured(tasks: int, workers: int, rounds: int, names: Sequence[str] = tuple
     with ExitStack() as stack:
         pools = {name: stack.enter_context(CONTESTANTS[name](workers)) for name in names}
         for number in range(rounds + 1):
-            for name, work in pools.items():
+            for name in (*names[number % len(names) :], *names[: number % len(names)]):
+                work = pools[name]
+                work(tasks // 10)
                 wall, cpu = time.perf_counter(), cpu_seconds()
                 total = work(tasks)
                 cost = Cost(time.perf_counter() - wall, cpu_seconds() - cpu)
@@ -212,8 +216,9 @@ def report(options: argparse.Namespace, costs: dict[str, list[Cost]]) -> str:
     return "\n".join([
         f"## {command}", "", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC.", "",
         *(f"- {name}: {value}" for name, value in known.items()), "",
-        f"{options.tasks:,} tasks a round, {options.workers} workers (spawn), {options.rounds} rounds in turn, and one",
-        "before that does not count. Tasks/s are medians, ratios medians of those of one round. All sums were right.",
+        f"{options.tasks:,} tasks a round, {options.workers} workers (spawn), {options.rounds} rounds in turn, each",
+        "time beginning with another; one before that, and a tenth of a round before each, do not count. Tasks/s are",
+        "medians, ratios medians of those of one round. All sums were right.",
         "", *table(costs, options.tasks), "",
     ])  # fmt: skip
 
