@@ -67,7 +67,15 @@ class Emitter(psygnal.SignalInstance):
             return
         with self._lock, psygnal.Signal._emitting(self):
             for args in many:
-                self._call_slots(args)
+                if len(self._slots) != 1:
+                    self._call_slots(args)
+                    continue
+                try:
+                    slot = self._slots[0]
+                    if slot._is_alive():
+                        slot.cb(args)
+                except Exception:
+                    self._note_error()
 
     def _run_emit_loop_immediate(self) -> None:
         """The loop of psygnal leaves out the slots behind one that raises, and so results would be lost."""
@@ -79,7 +87,10 @@ class Emitter(psygnal.SignalInstance):
                 if slot._is_alive():
                     slot.cb(args)
             except Exception:
-                _log.exception("a slot of %s has raised; the run goes on", self.name)
+                self._note_error()
+
+    def _note_error(self) -> None:
+        _log.exception("a slot of %s has raised; the run goes on", self.name)
 
 
 def _in_loop(slot: Callable[..., Any]) -> Callable[..., None]:

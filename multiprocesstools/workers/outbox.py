@@ -10,7 +10,7 @@ readers of one kind take them from there without it; those that are set out and 
 import sys
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -30,7 +30,8 @@ class Outbox:
         self._told = told
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
-        self._results: OrderedDict[int, Done] = OrderedDict()  # whose first is found at once
+        self._arrived: deque[Done] = deque()
+        self._sorted: OrderedDict[int, Done] = OrderedDict()  # by number, since somebody has read in order
         self._set_out: dict[bool, deque[Done]] = {False: deque(), True: deque()}  # for readers in order: True
         self._without: set[int] = set()
         self._next, self._bytes = 0, 0
@@ -48,7 +49,7 @@ class Outbox:
 
     @property
     def _waiting(self) -> int:
-        return len(self._results) + len(self._set_out[False]) + len(self._set_out[True])
+        return len(self._arrived) + len(self._sorted) + len(self._set_out[False]) + len(self._set_out[True])
 
     @property
     def next(self) -> int:
@@ -58,7 +59,7 @@ class Outbox:
     def put(self, done: Sequence[Done]) -> None:
         """Results. Readers see them at `notify`: to be woken for each would cost more than a task."""
         with self.lock:
-            self._results.update([(each[0].number, each) for each in done])
+            self._arrived.extend(done)
             self._bytes += sum([each[2] for each in done])
 
     def put_none(self, numbers: Iterable[int]) -> None:
@@ -77,27 +78,26 @@ class Outbox:
             if others:
                 self._put_back(others)
             if ordered:
+                self._sorted.update([(done[0].number, done) for done in self._arrived])
+                self._arrived.clear()
                 self._set_out_in_order(out)
-            elif len(self._results) <= _SET_OUT_RESULTS and self._bytes <= _SET_OUT_BYTES:
-                self._set_out_all(out)
+            elif not self._sorted and len(self._arrived) <= _SET_OUT_RESULTS and self._bytes <= _SET_OUT_BYTES:
+                self._pass_over([done[0].number for done in self._arrived])
+                out.extend(self._arrived)
+                self._arrived.clear()
+                self._bytes = 0
             else:
-                self._set_out_some(out)
+                self._set_out_first(out)
             if self._is_full and self._waiting <= _MOST_RESULTS // 2 and self._bytes < _MOST_BYTES:
                 self._is_full = False
                 self._told()
         return out
 
-    def _set_out_all(self, out: deque[Done]) -> None:
-        out.extend(self._results.values())
-        self._pass_over(self._results.keys())
-        self._results.clear()
-        self._bytes = 0
-
-    def _set_out_some(self, out: deque[Done]) -> None:
+    def _set_out_first(self, out: deque[Done]) -> None:
         numbers, size = list[int](), 0
-        while self._results and len(numbers) < _SET_OUT_RESULTS and size < _SET_OUT_BYTES:
-            number, done = self._results.popitem(last=False)
-            numbers.append(number)
+        while len(numbers) < _SET_OUT_RESULTS and size < _SET_OUT_BYTES and (self._sorted or self._arrived):
+            done = self._sorted.popitem(last=False)[1] if self._sorted else self._arrived.popleft()
+            numbers.append(done[0].number)
             out.append(done)
             size += done[2]
         self._bytes -= size
@@ -105,8 +105,8 @@ class Outbox:
 
     def _set_out_in_order(self, out: deque[Done]) -> None:
         size = 0
-        while self._next in self._results and len(out) < _SET_OUT_RESULTS and size < _SET_OUT_BYTES:
-            done = self._results.pop(self._next)
+        while self._next in self._sorted and len(out) < _SET_OUT_RESULTS and size < _SET_OUT_BYTES:
+            done = self._sorted.pop(self._next)
             self._next += 1
             self._skip()
             out.append(done)
@@ -134,8 +134,8 @@ class Outbox:
         self._without -= back.keys()
         self._next = min(first, self._next)
         for number, done in reversed(back.items()):
-            self._results[number] = done
-            self._results.move_to_end(number, last=False)
+            self._sorted[number] = done
+            self._sorted.move_to_end(number, last=False)
         self._skip()
 
     def notify(self) -> None:
@@ -151,11 +151,12 @@ class Outbox:
     def close_gaps(self, number: int) -> None:
         """Of the tasks below this number nothing more will come."""
         with self.changed:
-            self._without |= set(range(self._next, number)) - self._results.keys()
+            there = self._sorted.keys() | {done[0].number for done in self._arrived}
+            self._without |= set(range(self._next, number)) - there
             self._skip()
             self.changed.notify_all()
 
-    def _pass_over(self, numbers: Collection[int]) -> None:
+    def _pass_over(self, numbers: Sequence[int]) -> None:
         if numbers and min(numbers) == self._next and max(numbers) == self._next + len(numbers) - 1:
             self._next += len(numbers)
         else:

@@ -116,12 +116,13 @@ class Shift:
         packed: list[tuple[Job, bytes]] = []
         for place, job in enumerate(jobs, 1):
             try:
-                packed.append((job, pack(job.task, "task")))
+                task = pack(job.task, "task")
             except Exception as error:
                 job.attempt += 1
                 self._fail(job, error, "")
             else:
-                if len(packed[-1][1]) > SMALL:
+                packed.append((job, task))
+                if len(task) > SMALL:
                     return packed, jobs[place:]
         return packed, []
 
@@ -150,18 +151,22 @@ class Shift:
     def _opened(self, events: list[Event]) -> "list[Done | Event | Trouble]":
         """In their order; what was not begun is put back."""
         opened: list[Done | Event | Trouble] = []
+        not_begun: list[Job] = []
         for event in events:
             word, job, packed, _, _ = event
             if job is None or word != DONE:
                 opened.append(event)
+                if job is not None and word == TASK:
+                    not_begun.append(job)
                 continue
             try:
-                opened.append((job, *unpack_result(packed)))
+                result, size = unpack_result(packed)
+                opened.append((job, result, size))
             except MemoryGone:  # it was killed between its answer and now
                 opened.append(Trouble(job, WorkerKilled(-signal.SIGKILL)))
             except Exception as error:
                 opened.append(Trouble(job, CannotBeSent("result", "?", f"{type(error).__name__}: {error}")))
-        self._feed.put_back([event.job for event in events if event.word == TASK and event.job is not None])
+        self._feed.put_back(not_begun)
         return opened
 
     def _finish(self, done: list[Done]) -> None:
