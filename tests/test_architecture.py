@@ -106,35 +106,42 @@ FLOORS = [
     ["tasks.listener"],
     ["tasks.serving"],
     ["tasks.worker", "tasks.manager"],
-    ["workers.memory"],
-    ["workers.apart"],
-    ["workers.emitter", "workers.packing", "workers.tally", "workers.trusted"],
-    ["workers.line"],
-    ["workers.worker"],
-    ["workers.staff"],
-    ["workers.pool"],
-    ["workers.feed", "workers.outbox"],
-    ["workers.desk"],
-    ["workers.shift"],
-    ["workers.engine"],
-    ["workers.hands"],
-    ["workers.shared_run"],
+    ["workers.pools.memory"],
+    ["workers.pools.apart"],
+    ["workers.emitter", "workers.pools.packing", "workers.pools.tally", "workers.pools.trusted"],
+    ["workers.pools.line"],
+    ["workers.pools.worker"],
+    ["workers.pools.staff"],
+    ["workers.pools.pool"],
+    ["workers.pools.feed", "workers.pools.outbox"],
+    ["workers.pools.desk"],
+    ["workers.pools.shift"],
+    ["workers.pools.engine"],
+    ["workers.pools.hands"],
+    ["workers.pools.shared_run"],
     ["workers.controller", "workers.app", "workers.shared_arrays"],
     ["workers.app_runner"],
     ["workers.qt"],
-    ["workers.process", "workers.frames", "workers.far", "workers.consumption", "workers.bounds", "workers.hooks"],
-    ["workers.command", "workers.script", "workers.urls"],
-    ["workers.child", "workers.guard"],
-    ["workers.errand"],
-    ["workers.wires"],
-    ["workers.pump"],
-    ["workers.share"],
-    ["workers.dispatch"],
+    [
+        "workers.process",
+        "workers.programs.frames",
+        "workers.programs.far",
+        "workers.programs.consumption",
+        "workers.programs.bounds",
+        "workers.programs.hooks",
+    ],
+    ["workers.programs.command", "workers.script", "workers.urls"],
+    ["workers.programs.child", "workers.programs.guard"],
+    ["workers.programs.errand"],
+    ["workers.programs.wires"],
+    ["workers.programs.pump"],
+    ["workers.programs.share"],
+    ["workers.programs.dispatch"],
     ["workers.processes"],
-    ["workers.byhand"],
+    ["workers.programs.byhand"],
     ["workers.vtk_arrays"],
     ["workers.transfer"],
-    ["workers.process_list"],
+    ["workers.programs.process_list"],
     ["workers.process_widget"],
     ["compat.pydidas", "compat.slicer"],
     ["report.text", "report.doctor"],
@@ -164,10 +171,16 @@ MOST_LINES, MOST_BODY_LINES = 300, 40
 ONLY_HERE_PRINTING = {name for floor in FLOORS for name in floor if name.startswith("cli")} | {
     "display.progress",
     "run.logs",
-    "workers.far",
+    "workers.programs.far",
 }
 ONLY_HERE_PROBING = {"claims.identity", "crew.signals", "crew.pacemaker"}
-ONLY_HERE_STARTING = {"batch.command", "crew.pacemaker", "steps.program", "workers.far", "workers.guard"}
+ONLY_HERE_STARTING = {
+    "batch.command",
+    "crew.pacemaker",
+    "steps.program",
+    "workers.programs.far",
+    "workers.programs.guard",
+}
 ONLY_HERE_BATCH_SYSTEMS = {"crew.member"}
 
 # What `from multiprocesstools import MultiProcessHelper` must not load, because not every loop needs it.
@@ -177,7 +190,7 @@ HEAVY = [
 ]
 HOUSES = (
     *["__init__", "batch", "calls", "claims", "compat", "crew", "display", "doctor", "items", "locks", "loop", "plans"],
-    *["report", "run", "steps", "tasks", "upkeep", "workers"],
+    *["report", "run", "steps", "tasks", "upkeep", "workers", "workers.pools", "workers.programs"],
 )
 
 MODULES = {

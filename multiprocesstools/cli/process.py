@@ -24,7 +24,7 @@ def dump(place: str, target: str) -> int:
     NAME is a Process in FILE.py, or a function without arguments that makes one. The file is imported, so what it runs
     must stand under its main guard.
     """
-    from multiprocesstools.workers.byhand import find_process
+    from multiprocesstools.workers.programs.byhand import find_process
 
     found = find_process(place)
     path = Path(target or f"{place.rpartition(':')[2]}.input")
@@ -47,7 +47,7 @@ def run(script: str, source: IO[bytes], target: str | None, args: tuple[str, ...
     Its stderr is shown as it comes. Its output is shown as what was pickled, or as text; with --output it is kept as
     it is, also if the script fails.
     """
-    from multiprocesstools.workers.byhand import run_by_hand, shown
+    from multiprocesstools.workers.programs.byhand import run_by_hand, shown
 
     done = run_by_hand(
         script, source.read(), lambda text: click.echo(text, err=True, nl=False), args=args, timeout=timeout

@@ -7,6 +7,9 @@ if __name__ == "__main__":
         controller.add_tasks(tasks)
         for task, result in controller:
             ...
+
+On top lie the doors: the controller and the app with their signals, the queue of programs with its window, what a
+script imports. What they are made of lies in `pools` and in `programs`.
 """
 
 TYPE_CHECKING = False  # what type checkers take for true
@@ -16,10 +19,10 @@ if TYPE_CHECKING:
     from multiprocesstools.workers.app_runner import AppRunner
     from multiprocesstools.workers.controller import WorkerController
     from multiprocesstools.workers.emitter import emit_queued
+    from multiprocesstools.workers.pools.worker import send_message
     from multiprocesstools.workers.process import Process, ProcessState
     from multiprocesstools.workers.processes import ProcessesLogic
     from multiprocesstools.workers.shared_arrays import shared_array
-    from multiprocesstools.workers.worker import send_message
 
 _ROOMS = {
     "AppRunner": "multiprocesstools.workers.app_runner",
@@ -30,7 +33,7 @@ _ROOMS = {
     "WorkerController": "multiprocesstools.workers.controller",
     "emit_queued": "multiprocesstools.workers.emitter",
     "shared_array": "multiprocesstools.workers.shared_arrays",
-    "send_message": "multiprocesstools.workers.worker",
+    "send_message": "multiprocesstools.workers.pools.worker",
 }
 
 __all__ = [

@@ -14,9 +14,9 @@ from multiprocesstools.errors import BadArgument, WrongState
 from multiprocesstools.workers.app import BaseApp, perform
 from multiprocesstools.workers.controller import Controller, WorkerController
 from multiprocesstools.workers.emitter import signal
-from multiprocesstools.workers.engine import Emits, Works
-from multiprocesstools.workers.outbox import Done, Reader
-from multiprocesstools.workers.tally import TaskFailure
+from multiprocesstools.workers.pools.engine import Emits, Works
+from multiprocesstools.workers.pools.outbox import Done, Reader
+from multiprocesstools.workers.pools.tally import TaskFailure
 
 _log = logging.getLogger("multiprocesstools.workers")
 

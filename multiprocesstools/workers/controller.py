@@ -15,11 +15,11 @@ from typing import Any, Self
 
 from multiprocesstools.errors import BadArgument, WrongState
 from multiprocesstools.workers.emitter import Emitter, signal
-from multiprocesstools.workers.engine import Engine, State, Works
-from multiprocesstools.workers.outbox import Done, Reader
-from multiprocesstools.workers.shared_run import Place, SharedRun, place_of
-from multiprocesstools.workers.shift import Wish
-from multiprocesstools.workers.tally import TaskFailure
+from multiprocesstools.workers.pools.engine import Engine, State, Works
+from multiprocesstools.workers.pools.outbox import Done, Reader
+from multiprocesstools.workers.pools.shared_run import Place, SharedRun, place_of
+from multiprocesstools.workers.pools.shift import Wish
+from multiprocesstools.workers.pools.tally import TaskFailure
 
 
 class Controller(Engine):

@@ -14,8 +14,8 @@ from typing import Any
 from qtpy import QtCore, QtWidgets
 
 from multiprocesstools.workers.process import Process, ProcessState
-from multiprocesstools.workers.process_list import HEADINGS, row, summary, title
 from multiprocesstools.workers.processes import ProcessesLogic
+from multiprocesstools.workers.programs.process_list import HEADINGS, row, summary, title
 
 _LOOK_MILLISECONDS, _SOON_MILLISECONDS, _MOST_RUNNING = 500, 50, 100_000
 _SIGNALS = ("sig_state_changed", "sig_usage", "sig_finished")

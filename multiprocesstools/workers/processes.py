@@ -15,12 +15,12 @@ from typing import Any, Self
 
 from multiprocesstools.calls.executors import processors
 from multiprocesstools.errors import BadArgument, WrongState
-from multiprocesstools.workers.bounds import Bounds
-from multiprocesstools.workers.dispatch import Dispatch, Phase
 from multiprocesstools.workers.emitter import signal
+from multiprocesstools.workers.pools.shared_run import place_of
 from multiprocesstools.workers.process import Process, ProcessState, as_json
-from multiprocesstools.workers.shared_run import place_of
-from multiprocesstools.workers.wires import Patience
+from multiprocesstools.workers.programs.bounds import Bounds
+from multiprocesstools.workers.programs.dispatch import Dispatch, Phase
+from multiprocesstools.workers.programs.wires import Patience
 
 _CLOSE_SECONDS = 5.0
 

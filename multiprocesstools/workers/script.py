@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from multiprocesstools.workers import frames
+from multiprocesstools.workers.programs import frames
 
 _PROTOCOL = 5
 

@@ -1,8 +1,8 @@
 """Arrays that a pool's workers and the process that started them have in common: sent by reference, never copied.
 
 Guarantee: the memory is given back when the last array over it has gone, and with the processes that have it, however
-they end: see `multiprocesstools.workers.memory`. Condition: one machine; the process that has made it still has it when
-another one gets it.
+they end: see `multiprocesstools.workers.pools.memory`. Condition: one machine; the process that has made it still has
+it when another one gets it.
 """
 
 from math import prod
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from multiprocesstools.errors import BadArgument
-from multiprocesstools.workers.memory import Memory, MemoryGone, Reference
+from multiprocesstools.workers.pools.memory import Memory, MemoryGone, Reference
 
 
 class SharedArray(np.ndarray[Any, np.dtype[Any]]):

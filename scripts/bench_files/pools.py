@@ -23,10 +23,10 @@ from typing import Any
 import psutil
 
 from multiprocesstools.workers import WorkerController
-from multiprocesstools.workers.line import DONE, TASK
-from multiprocesstools.workers.packing import pack, pack_function, unpack
-from multiprocesstools.workers.pool import Pool
-from multiprocesstools.workers.staff import Job
+from multiprocesstools.workers.pools.line import DONE, TASK
+from multiprocesstools.workers.pools.packing import pack, pack_function, unpack
+from multiprocesstools.workers.pools.pool import Pool
+from multiprocesstools.workers.pools.staff import Job
 from scripts.bench_files.machine import facts, versions
 
 Round = Callable[[int], int]  # a number of tasks -> the sum of their results
@@ -140,14 +140,14 @@ def pebble_pool(workers: int) -> Iterator[Round]:
 CONTESTANTS: dict[str, Callable[[int], Any]] = {
     "WorkerController, iterated over": controller,
     "WorkerController, a slot": controller_with_a_slot,
-    "workers.pool.Pool, which it uses": our_pool,
+    "the pool beneath, by itself": our_pool,
     "concurrent.futures, map": futures,
     "multiprocessing.Pool, imap_unordered": multiprocessing_pool,
     "joblib (loky), batches of 1": lambda workers: joblib_loky(workers, 1),
     "joblib (loky), batches of its choice": lambda workers: joblib_loky(workers, "auto"),
     "pebble, map": pebble_pool,
 }
-FLOOR = "workers.pool.Pool, which it uses"
+FLOOR = "the pool beneath, by itself"
 
 
 @dataclass(frozen=True, slots=True)

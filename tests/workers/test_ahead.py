@@ -13,8 +13,8 @@ import pytest
 
 from multiprocesstools.errors import TaskTimeout, WorkerKilled
 from multiprocesstools.workers import WorkerController
-from multiprocesstools.workers.line import DONE, MOST, TASK, Backlog, Line, Message, Queue, record
-from multiprocesstools.workers.pool import _PATIENCE_SECONDS
+from multiprocesstools.workers.pools.line import DONE, MOST, TASK, Backlog, Line, Message, Queue, record
+from multiprocesstools.workers.pools.pool import _PATIENCE_SECONDS
 from tests.workers import functions
 
 SECONDS = 60.0

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from multiprocesstools.errors import BadArgument, TasksBroken, WorkerKilled, WrongState
-from multiprocesstools.workers import AppRunner, BaseApp, WorkerController, line, shared_array
+from multiprocesstools.workers import AppRunner, BaseApp, WorkerController, shared_array
 from multiprocesstools.workers.app import perform
+from multiprocesstools.workers.pools import line
 from tests.processes import wait_until
 from tests.workers.apps import (
     BadEnd,
@@ -214,7 +215,7 @@ def test_a_slot_that_raises_is_logged_and_the_app_is_finished(caplog: pytest.Log
 def test_results_that_wait_for_an_earlier_one_are_bounded_while_somebody_joins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("multiprocesstools.workers.outbox._MOST_RESULTS", 4)
+    monkeypatch.setattr("multiprocesstools.workers.pools.outbox._MOST_RESULTS", 4)
     app = FirstWaits(tmp_path)
     runner = AppRunner(app, 2)
     runner.start()

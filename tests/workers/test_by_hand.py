@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from multiprocesstools.errors import BadArgument
-from multiprocesstools.workers.byhand import find_process
+from multiprocesstools.workers.programs.byhand import find_process
 from tests.workers.scripts import DOUBLE, ENV, write_script
 
 

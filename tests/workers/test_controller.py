@@ -51,7 +51,7 @@ class TestResults:
     def test_more_results_than_may_wait_all_reach_the_reader(
         self, ordered: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("multiprocesstools.workers.outbox._MOST_RESULTS", 3)
+        monkeypatch.setattr("multiprocesstools.workers.pools.outbox._MOST_RESULTS", 3)
         with WorkerController(2, functions.double) as controller:
             controller.add_tasks(range(200))
             assert sorted(controller.results(ordered=ordered)) == [(task, 2 * task) for task in range(200)]

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from multiprocesstools.errors import CannotBeSent
-from multiprocesstools.workers import WorkerController, line
-from multiprocesstools.workers.memory import Memory, MemoryGone
-from multiprocesstools.workers.packing import pack_function, pack_result, unpack_function, unpack_result
+from multiprocesstools.workers import WorkerController
+from multiprocesstools.workers.pools import line
+from multiprocesstools.workers.pools.memory import Memory, MemoryGone
+from multiprocesstools.workers.pools.packing import pack_function, pack_result, unpack_function, unpack_result
 
 SIZE = 1 << 20
 

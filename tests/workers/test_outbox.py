@@ -4,9 +4,9 @@ import threading
 import time
 from typing import Any
 
-from multiprocesstools.workers.outbox import Outbox, Reader
-from multiprocesstools.workers.packing import Function
-from multiprocesstools.workers.staff import Job
+from multiprocesstools.workers.pools.outbox import Outbox, Reader
+from multiprocesstools.workers.pools.packing import Function
+from multiprocesstools.workers.pools.staff import Job
 
 FUNCTION = Function(1, b"")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from multiprocesstools.workers import Process, ProcessesLogic
-from multiprocesstools.workers.command import command_of
+from multiprocesstools.workers.programs.command import command_of
 from tests.processes import wait_until
 from tests.workers.scripts import DOUBLE, ENV, Text, alive, run_all, write_script
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from multiprocesstools.workers import Process, ProcessesLogic
-from multiprocesstools.workers.errand import Errand, Outcome
+from multiprocesstools.workers.programs.errand import Errand, Outcome
 from tests.processes import wait_until
 from tests.workers.scripts import DOUBLE, ENV, Text, alive, run_all, write_script
 

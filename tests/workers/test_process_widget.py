@@ -14,8 +14,8 @@ os.environ.setdefault("QT_API", "pyside6")
 from qtpy import QtGui
 
 from multiprocesstools.workers import Process, ProcessesLogic
-from multiprocesstools.workers.process_list import row, size, summary, title
 from multiprocesstools.workers.process_widget import ProcessesWidget
+from multiprocesstools.workers.programs.process_list import row, size, summary, title
 from tests.workers.scripts import Text, write_script
 
 LIMIT_SECONDS = 60

@@ -9,7 +9,7 @@ import pytest
 
 from multiprocesstools.errors import BadArgument, WrongState
 from multiprocesstools.workers import Process, ProcessesLogic
-from multiprocesstools.workers.bounds import Bounds
+from multiprocesstools.workers.programs.bounds import Bounds
 from tests.processes import wait_until
 from tests.workers.scripts import DOUBLE, ENV, Text, alive, run_all, write_script
 
@@ -324,7 +324,7 @@ def test_an_error_of_the_watching_thread_fails_what_it_had_and_hangs_nobody(
     def broken(pid: int) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr("multiprocesstools.workers.pump.consumption_of", broken)
+    monkeypatch.setattr("multiprocesstools.workers.programs.pump.consumption_of", broken)
     script = write_script(tmp_path, SLEEP)
     with ProcessesLogic(1) as logic:
         processes = [Text(script), Text(write_script(tmp_path, CAT, "cat"))]

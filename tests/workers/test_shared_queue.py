@@ -10,8 +10,9 @@ from typing import IO
 import pytest
 
 from multiprocesstools.errors import BadArgument, ListChanged, RunDirectoryUnusable, UntrustedResult, WrongState
-from multiprocesstools.workers import Process, ProcessesLogic, share
-from multiprocesstools.workers.trusted import open_trusted
+from multiprocesstools.workers import Process, ProcessesLogic
+from multiprocesstools.workers.pools.trusted import open_trusted
+from multiprocesstools.workers.programs import share
 from tests.processes import wait_until
 from tests.workers.scripts import ENV, Text, alive, write_script
 

@@ -183,7 +183,7 @@ def test_a_missing_main_guard_is_said(tmp_path: Path) -> None:
 
 def test_more_results_than_may_wait_all_reach_the_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of a former start are there at once, and fill the place of those that wait."""
-    monkeypatch.setattr("multiprocesstools.workers.outbox._MOST_RESULTS", 3)
+    monkeypatch.setattr("multiprocesstools.workers.pools.outbox._MOST_RESULTS", 3)
     for _ in range(2):
         with pool(tmp_path) as controller:
             controller.add_tasks(range(20))
@@ -193,7 +193,7 @@ def test_more_results_than_may_wait_all_reach_the_reader(tmp_path: Path, monkeyp
 def test_a_reader_in_order_is_not_kept_from_what_comes_after_a_task_that_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("multiprocesstools.workers.outbox._MOST_RESULTS", 3)
+    monkeypatch.setattr("multiprocesstools.workers.pools.outbox._MOST_RESULTS", 3)
     with pool(tmp_path, functions.fail_on_each_hundredth) as controller:
         controller.add_tasks(range(20))
         assert list(controller.results(ordered=True)) == [(task, 2 * task) for task in range(1, 20)]

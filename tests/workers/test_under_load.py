@@ -72,7 +72,7 @@ def test_suspend_with_large_results_unread_returns_and_restart_goes_on(reading: 
         assert controller.suspend(timeout=SECONDS)
         assert controller.is_alive()
         if not reading:
-            assert len(controller._desk.outbox._results) >= RESULTS
+            assert controller._desk.outbox.waiting >= RESULTS
         controller.restart()
         seen: Counter[int] = Counter()
         for task, result in chain(first, reader if reading else controller):

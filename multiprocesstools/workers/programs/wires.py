@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from multiprocesstools.errors import NoFrame, ProcessFailed
-from multiprocesstools.workers import frames
-from multiprocesstools.workers.child import READ_BYTES, Child
-from multiprocesstools.workers.command import Command
-from multiprocesstools.workers.consumption import cpu_of, peak_of
-from multiprocesstools.workers.errand import Errand, Outcome
+from multiprocesstools.workers.programs import frames
+from multiprocesstools.workers.programs.child import READ_BYTES, Child
+from multiprocesstools.workers.programs.command import Command
+from multiprocesstools.workers.programs.consumption import cpu_of, peak_of
+from multiprocesstools.workers.programs.errand import Errand, Outcome
 
 _MOST_UNHEARD = 1 << 20
 _MANY_READS = 16

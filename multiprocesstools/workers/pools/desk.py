@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from multiprocesstools.workers.feed import Feed
-from multiprocesstools.workers.outbox import Done, Outbox
-from multiprocesstools.workers.staff import Job
-from multiprocesstools.workers.tally import Tally, TaskFailure
+from multiprocesstools.workers.pools.feed import Feed
+from multiprocesstools.workers.pools.outbox import Done, Outbox
+from multiprocesstools.workers.pools.staff import Job
+from multiprocesstools.workers.pools.tally import Tally, TaskFailure
 
 _log = logging.getLogger("multiprocesstools.workers")
 _MOST_FAILURES = 1000

@@ -8,7 +8,7 @@ import logging
 import os
 import subprocess
 
-from multiprocesstools.workers.far import MARK
+from multiprocesstools.workers.programs.far import MARK
 
 _log = logging.getLogger("multiprocesstools.workers")
 _ROUNDS = "1 2 3"  # what starts others meanwhile leaves them the mark

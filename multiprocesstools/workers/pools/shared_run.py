@@ -25,13 +25,13 @@ from multiprocesstools.calls.saving import kind
 from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.errors import BadArgument, FunctionFailed
 from multiprocesstools.helper import MultiProcessHelper
-from multiprocesstools.workers.desk import Desk
-from multiprocesstools.workers.feed import Feed
-from multiprocesstools.workers.hands import Hands
-from multiprocesstools.workers.packing import Function, pack, unpack_function
-from multiprocesstools.workers.shift import Terms, Wish
-from multiprocesstools.workers.staff import Job
-from multiprocesstools.workers.trusted import create_private, open_trusted
+from multiprocesstools.workers.pools.desk import Desk
+from multiprocesstools.workers.pools.feed import Feed
+from multiprocesstools.workers.pools.hands import Hands
+from multiprocesstools.workers.pools.packing import Function, pack, unpack_function
+from multiprocesstools.workers.pools.shift import Terms, Wish
+from multiprocesstools.workers.pools.staff import Job
+from multiprocesstools.workers.pools.trusted import create_private, open_trusted
 
 _NO_ROOM = "results wait for a reader"
 _LOOK_SECONDS, _MOST_OF_TIME = 0.3, 0.05

@@ -20,9 +20,9 @@ import termios
 import time
 from dataclasses import dataclass, field
 
-from multiprocesstools.workers import far
-from multiprocesstools.workers.command import Command
-from multiprocesstools.workers.consumption import is_zombie
+from multiprocesstools.workers.programs import far
+from multiprocesstools.workers.programs.command import Command
+from multiprocesstools.workers.programs.consumption import is_zombie
 
 READ_BYTES = 1 << 16
 _UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss

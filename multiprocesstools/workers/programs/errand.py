@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from multiprocesstools.errors import NotStarted, ProcessFailed
-from multiprocesstools.workers.child import Child
-from multiprocesstools.workers.command import Command
 from multiprocesstools.workers.process import Process
+from multiprocesstools.workers.programs.child import Child
+from multiprocesstools.workers.programs.command import Command
 
 _log = logging.getLogger("multiprocesstools.workers")
 _TAIL_BYTES = 1 << 16

@@ -16,9 +16,9 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from multiprocesstools.workers.line import FUNCTION, LINE, TASK, Backlog, Line, record
-from multiprocesstools.workers.packing import Function
-from multiprocesstools.workers.worker import work
+from multiprocesstools.workers.pools.line import FUNCTION, LINE, TASK, Backlog, Line, record
+from multiprocesstools.workers.pools.packing import Function
+from multiprocesstools.workers.pools.worker import work
 
 
 @dataclass(slots=True)

@@ -18,16 +18,16 @@ from typing import Any
 
 from multiprocesstools.calls.saving import kind
 from multiprocesstools.errors import BadInput
-from multiprocesstools.workers.bounds import Bounds
-from multiprocesstools.workers.command import command_of
 from multiprocesstools.workers.emitter import Emitter
-from multiprocesstools.workers.errand import Errand, Outcome
-from multiprocesstools.workers.hooks import HookThread
+from multiprocesstools.workers.pools.shared_run import Place
 from multiprocesstools.workers.process import Process, ProcessState
-from multiprocesstools.workers.pump import Pump
-from multiprocesstools.workers.share import Share, Told
-from multiprocesstools.workers.shared_run import Place
-from multiprocesstools.workers.wires import Patience, Reports
+from multiprocesstools.workers.programs.bounds import Bounds
+from multiprocesstools.workers.programs.command import command_of
+from multiprocesstools.workers.programs.errand import Errand, Outcome
+from multiprocesstools.workers.programs.hooks import HookThread
+from multiprocesstools.workers.programs.pump import Pump
+from multiprocesstools.workers.programs.share import Share, Told
+from multiprocesstools.workers.programs.wires import Patience, Reports
 
 _log = logging.getLogger("multiprocesstools.workers")
 

@@ -19,9 +19,9 @@ from collections.abc import Callable
 from multiprocessing.connection import wait
 from typing import Any
 
-from multiprocesstools.workers import packing
-from multiprocesstools.workers.line import DONE, END, FAILED, FUNCTION, LINE, MESSAGE, READY, Line, Packed, Queue
-from multiprocesstools.workers.memory import Memory
+from multiprocesstools.workers.pools import packing
+from multiprocesstools.workers.pools.line import DONE, END, FAILED, FUNCTION, LINE, MESSAGE, READY, Line, Packed, Queue
+from multiprocesstools.workers.pools.memory import Memory
 
 _line: Line | None = None
 

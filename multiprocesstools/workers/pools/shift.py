@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from multiprocesstools.errors import CannotBeSent, TaskTimeout, WorkerKilled
-from multiprocesstools.workers.desk import Desk
-from multiprocesstools.workers.feed import Feed
-from multiprocesstools.workers.line import DONE, FAILED, MESSAGE, SMALL, TASK, Packed
-from multiprocesstools.workers.memory import MemoryGone
-from multiprocesstools.workers.outbox import Done
-from multiprocesstools.workers.packing import pack, unpack_error, unpack_result
-from multiprocesstools.workers.pool import Event, Pool
-from multiprocesstools.workers.staff import Job
+from multiprocesstools.workers.pools.desk import Desk
+from multiprocesstools.workers.pools.feed import Feed
+from multiprocesstools.workers.pools.line import DONE, FAILED, MESSAGE, SMALL, TASK, Packed
+from multiprocesstools.workers.pools.memory import MemoryGone
+from multiprocesstools.workers.pools.outbox import Done
+from multiprocesstools.workers.pools.packing import pack, unpack_error, unpack_result
+from multiprocesstools.workers.pools.pool import Event, Pool
+from multiprocesstools.workers.pools.staff import Job
 
 _log = logging.getLogger("multiprocesstools.workers")
 

@@ -24,7 +24,7 @@ from multiprocessing.context import BaseContext
 from typing import NamedTuple
 
 from multiprocesstools.errors import WorkersUnusable
-from multiprocesstools.workers.line import (
+from multiprocesstools.workers.pools.line import (
     DONE,
     END,
     FAILED,
@@ -37,7 +37,7 @@ from multiprocesstools.workers.line import (
     Packed,
     record,
 )  # fmt: skip
-from multiprocesstools.workers.staff import Job, Worker, await_ends, start_worker
+from multiprocesstools.workers.pools.staff import Job, Worker, await_ends, start_worker
 
 _GRACE_SECONDS, _END_SECONDS = 0.3, 3.0
 _MOST_STILLBORN = 10

@@ -14,8 +14,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
-from multiprocesstools.workers.packing import Function
-from multiprocesstools.workers.staff import Job
+from multiprocesstools.workers.pools.packing import Function
+from multiprocesstools.workers.pools.staff import Job
 
 _FIXED = (range, tuple, frozenset, str, bytes)
 _COPIED = (list, set, dict, deque)

@@ -20,8 +20,8 @@ from typing import Any
 
 from multiprocesstools.calls.saving import kind
 from multiprocesstools.errors import BadArgument, CannotBeSent, FunctionFailed
-from multiprocesstools.workers.apart import Sender
-from multiprocesstools.workers.memory import Memory
+from multiprocesstools.workers.pools.apart import Sender
+from multiprocesstools.workers.pools.memory import Memory
 
 _PROTOCOL = 5
 _SMALL = (int, float, str, bytes, type(None))

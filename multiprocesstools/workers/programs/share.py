@@ -24,9 +24,9 @@ from multiprocesstools.calls.summary import Summary
 from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.errors import ProcessFailed, StopRequested
 from multiprocesstools.helper import MultiProcessHelper
+from multiprocesstools.workers.pools.shared_run import Place
+from multiprocesstools.workers.pools.trusted import create_private, open_trusted
 from multiprocesstools.workers.process import Process, ProcessState
-from multiprocesstools.workers.shared_run import Place
-from multiprocesstools.workers.trusted import create_private, open_trusted
 
 Told = Callable[[ProcessState, BaseException | None, bytes], object]
 _LOOK_SECONDS, _MOST_OF_TIME = 0.3, 0.05

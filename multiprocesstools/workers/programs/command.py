@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from multiprocesstools.workers import far
-from multiprocesstools.workers.frames import KEEP_ALIVE
 from multiprocesstools.workers.process import Process
+from multiprocesstools.workers.programs import far
+from multiprocesstools.workers.programs.frames import KEEP_ALIVE
 
 _SSH = {
     "ConnectTimeout": "15", "BatchMode": "yes", "ServerAliveInterval": "15", "ServerAliveCountMax": "4",

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from multiprocesstools.workers.memory import Memory, Reference
+from multiprocesstools.workers.pools.memory import Memory, Reference
 
 _LEAST_BYTES = 1 << 16
 """From here on an array goes through shared memory; what is smaller costs less in a pipe."""

@@ -14,11 +14,11 @@ from typing import Any, Protocol
 
 from multiprocesstools.calls.executors import processors
 from multiprocesstools.errors import BadArgument, MainGuardMissing, TasksBroken, WrongState, check_choice
-from multiprocesstools.workers.desk import Desk, Reports
-from multiprocesstools.workers.feed import Feed
-from multiprocesstools.workers.outbox import Done
-from multiprocesstools.workers.packing import Function, pack_function
-from multiprocesstools.workers.shift import Shift, Terms, Wish
+from multiprocesstools.workers.pools.desk import Desk, Reports
+from multiprocesstools.workers.pools.feed import Feed
+from multiprocesstools.workers.pools.outbox import Done
+from multiprocesstools.workers.pools.packing import Function, pack_function
+from multiprocesstools.workers.pools.shift import Shift, Terms, Wish
 
 _log = logging.getLogger("multiprocesstools.workers")
 _STOP_SECONDS = 0.8

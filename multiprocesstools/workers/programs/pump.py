@@ -15,13 +15,13 @@ from collections.abc import Callable
 from typing import Any
 
 from multiprocesstools.errors import NotStarted
-from multiprocesstools.workers import frames
-from multiprocesstools.workers.child import Child, launch
-from multiprocesstools.workers.command import Command
-from multiprocesstools.workers.consumption import consumption_of, cpu_of
-from multiprocesstools.workers.errand import Errand, Outcome, not_started, verdict
-from multiprocesstools.workers.guard import Guard
-from multiprocesstools.workers.wires import Patience, Reports, Wires
+from multiprocesstools.workers.programs import frames
+from multiprocesstools.workers.programs.child import Child, launch
+from multiprocesstools.workers.programs.command import Command
+from multiprocesstools.workers.programs.consumption import consumption_of, cpu_of
+from multiprocesstools.workers.programs.errand import Errand, Outcome, not_started, verdict
+from multiprocesstools.workers.programs.guard import Guard
+from multiprocesstools.workers.programs.wires import Patience, Reports, Wires
 
 TICK_SECONDS, FIRST_LOOK_SECONDS, _LINGER_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 0.05, 1.0, 3600.0
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from multiprocesstools.calls.call import Call
 from multiprocesstools.errors import StopRequested
-from multiprocesstools.workers.engine import Engine
-from multiprocesstools.workers.outbox import Done
-from multiprocesstools.workers.shift import Terms, Wish
+from multiprocesstools.workers.pools.engine import Engine
+from multiprocesstools.workers.pools.outbox import Done
+from multiprocesstools.workers.pools.shift import Terms, Wish
 
 
 @dataclass(frozen=True, slots=True)

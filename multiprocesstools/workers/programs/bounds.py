@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from multiprocesstools.errors import BadArgument
-from multiprocesstools.workers.engine import check_count
+from multiprocesstools.workers.pools.engine import check_count
 
 
 def available_memory() -> int:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from multiprocesstools.workers.staff import Job
+from multiprocesstools.workers.pools.staff import Job
 
 Done = tuple[Job, Any, int]
 """A job, its result, and how many bytes that has."""
@@ -43,12 +43,13 @@ class Outbox:
         if not self.readers or self._lifted:
             return sys.maxsize
         with self.lock:
-            waiting = self._waiting
+            waiting = self.waiting
             self._is_full = waiting > _MOST_RESULTS // 2 or self._bytes >= _MOST_BYTES
             return max(0, _MOST_RESULTS - waiting - begun) if self._bytes < _MOST_BYTES else 0
 
     @property
-    def _waiting(self) -> int:
+    def waiting(self) -> int:
+        """How many results nobody has taken."""
         return len(self._arrived) + len(self._sorted) + len(self._set_out[False]) + len(self._set_out[True])
 
     @property
@@ -88,7 +89,7 @@ class Outbox:
                 self._bytes = 0
             else:
                 self._set_out_first(out)
-            if self._is_full and self._waiting <= _MOST_RESULTS // 2 and self._bytes < _MOST_BYTES:
+            if self._is_full and self.waiting <= _MOST_RESULTS // 2 and self._bytes < _MOST_BYTES:
                 self._is_full = False
                 self._told()
         return out
