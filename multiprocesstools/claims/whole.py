@@ -40,10 +40,10 @@ def readings(disk: Disk, clock: Clock, path: str, limit: int = READ_LIMIT_BYTES)
         yield disk.read(path, limit)
 
 
-def read_json(disk: Disk, clock: Clock, path: str) -> Any:
+def read_json(disk: Disk, clock: Clock, path: str, limit: int = READ_LIMIT_BYTES) -> Any:
     """The JSON in a file that was created whole, with a line break as its end. Torn; ValueError for all else."""
     data: bytes | None = None
-    for data in readings(disk, clock, path):
+    for data in readings(disk, clock, path, limit):
         try:
             return json.loads(data or b"")
         except json.JSONDecodeError:

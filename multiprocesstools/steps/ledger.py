@@ -13,7 +13,8 @@ import re
 from collections.abc import Callable
 
 from multiprocesstools.claims.disk import Disk
-from multiprocesstools.claims.whole import create_whole
+from multiprocesstools.claims.whole import create_whole, readings
+from multiprocesstools.clock import Clock
 from multiprocesstools.errors import NewerFormat, UnknownStep
 from multiprocesstools.steps.book import Book, Entry
 
@@ -26,8 +27,11 @@ _MARK = re.compile(r"in-([1-9][0-9]{0,8})\.(.+)")
 class Ledger:
     """The entries in a directory. `private` gives the names of files that are about to become others by a link."""
 
-    def __init__(self, disk: Disk, directory: str, private: Callable[[], str], *, durable: bool = True) -> None:
-        self._disk, self.directory, self._private, self._durable = disk, directory, private, durable
+    def __init__(
+        self, disk: Disk, clock: Clock, directory: str, private: Callable[[], str], *, durable: bool = True
+    ) -> None:  # fmt: skip
+        self._disk, self._clock, self.directory = disk, clock, directory
+        self._private, self._durable = private, durable
         self.book = Book()
 
     def catch_up(self) -> list[int]:
@@ -35,7 +39,7 @@ class Ledger:
         changed: list[int] = []
         names = {entry.name for entry in self._disk.list(self.directory)}
         while f"{self.book.read + 1}.json" in names:
-            data = self._disk.read(self.path(self.book.read + 1), _LIMIT_BYTES)
+            data = self._read(self.book.read + 1)
             if data is None:
                 break  # listed, and not to be read yet: the next look will
             changed += self._turn(data)
@@ -67,6 +71,14 @@ class Ledger:
     def path(self, number: int) -> str:
         """Where entry `number` lies."""
         return f"{self.directory}/{number}.json"
+
+    def _read(self, number: int) -> bytes | None:
+        """An entry. Without hard links it may be met half written."""
+        data = None
+        for data in readings(self._disk, self._clock, self.path(number), _LIMIT_BYTES):
+            if data is None or data.endswith(b"\n"):
+                break
+        return data
 
     def _turn(self, data: bytes) -> list[int]:
         try:

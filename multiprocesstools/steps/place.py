@@ -32,7 +32,7 @@ class Place:
         return os.path.isdir(self.record)
 
     def ledger(self, *, durable: bool = True) -> Ledger:
-        return Ledger(self.run.disk, self.record, self.run.private, durable=durable)
+        return Ledger(self.run.disk, self.run.clock, self.record, self.run.private, durable=durable)
 
     def listing(self) -> Listing:
         """What is to be seen of all steps."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from multiprocesstools.claims.whole import read_json
 from multiprocesstools.errors import NewerFormat, RunDirectoryUnusable, StoresDiffer
 from multiprocesstools.run.directory import Run, check_instance_name, new_id
 from multiprocesstools.tasks.store import TaskStore, bounds, number_of
@@ -63,11 +64,10 @@ def describe(store: TaskStore) -> Description:
 def recorded(run: Run) -> Description | None:
     """What is recorded, or None. NewerFormat."""
     path = f"{run.home}/{NAME}"
-    data = run.disk.read(path, MOST_BYTES)
-    if data is None:
+    if run.disk.look(path) is None:
         return None
     try:
-        content = json.loads(data)
+        content = read_json(run.disk, run.clock, path, MOST_BYTES)
         if content["format"] != FORMAT:
             raise NewerFormat(path, f"its format is {content['format']!r}")
         return _description(content)

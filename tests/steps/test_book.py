@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from multiprocesstools.claims.disk import Disk
 from multiprocesstools.claims.posix import PosixDisk
+from multiprocesstools.clock import Clock
 from multiprocesstools.errors import NewerFormat
 from multiprocesstools.steps.book import Book, Entry, encode_steps
 from multiprocesstools.steps.ledger import Ledger
 from multiprocesstools.steps.resume import imagined, release_entry, session_entry
 from multiprocesstools.steps.step import CHECK, Step
+from tests.clocks import HandClock
+from tests.disks import Lagging
 
 
 def script(*lines: str) -> list[Step]:
@@ -249,10 +253,13 @@ def test_a_held_step_that_a_step_has_inserted_is_held_again_once_however_often_t
 # -- on the disk
 
 
-def ledger(directory: Path) -> Ledger:
+def ledger(directory: Path, disk: Disk | None = None, clock: Clock | None = None) -> Ledger:
     directory.mkdir(exist_ok=True)
     numbers = iter(range(10**6))
-    return Ledger(PosixDisk(), str(directory), lambda: f"{directory}/.private-{id(numbers)}-{next(numbers)}")
+    return Ledger(
+        disk or PosixDisk(), clock or HandClock(), str(directory),
+        lambda: f"{directory}/.private-{id(numbers)}-{next(numbers)}",
+    )  # fmt: skip
 
 
 def entry(*steps: Step) -> dict[str, object]:
@@ -268,6 +275,14 @@ def test_of_two_who_append_one_is_first_and_the_other_learns_it(tmp_path: Path) 
     assert two.append({"kind": "steps", "steps": encode_steps([Step(2, "more")])}) == [2]
     assert one.catch_up() == [2]
     assert one.catch_up() == []
+
+
+@pytest.mark.parametrize("known", [0, 9])
+def test_an_entry_that_is_met_half_written_is_read_again(tmp_path: Path, known: int) -> None:
+    ledger(tmp_path).append(entry(Step(1, "one")))
+    assert ledger(tmp_path, Lagging(known)).catch_up() == [1]
+    with pytest.raises(NewerFormat, match=r"1\.json"):
+        ledger(tmp_path, Lagging(known, reads=99)).catch_up()
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,17 @@
 """What a store is: its tasks, its partitions, its description."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
 
-from multiprocesstools.errors import BadArgument, StoresDiffer
+from multiprocesstools.errors import BadArgument, NewerFormat, StoresDiffer
+from multiprocesstools.run.directory import Run
 from multiprocesstools.tasks import TaskStore, resume_from
+from multiprocesstools.tasks.description import agree, recorded
+from tests.clocks import HandClock
+from tests.disks import Lagging
 from tests.tasks.stores import Adder
 
 
@@ -159,3 +164,12 @@ def test_what_is_no_npz_is_refused_and_no_pickle_is_loaded(tmp_path: Any) -> Non
             resume_from(tmp_path / name, Adder)
     with pytest.raises(FileNotFoundError):
         resume_from(tmp_path / "missing.npz", Adder)
+
+
+@pytest.mark.parametrize("known", [0, 9])
+def test_a_description_that_is_met_half_written_is_read_again(tmp_path: Path, known: int) -> None:
+    run = Run(tmp_path / "run").prepare()
+    mine = agree(run, Adder(3), print)
+    assert recorded(Run(tmp_path / "run", disk=Lagging(known), clock=HandClock())) == mine
+    with pytest.raises(NewerFormat, match=r"store\.json.*it is (torn|empty)"):
+        recorded(Run(tmp_path / "run", disk=Lagging(known, reads=99), clock=HandClock()))
