@@ -76,7 +76,7 @@ class Ledger:
         """An entry. Without hard links it may be met half written."""
         data = None
         for data in readings(self._disk, self._clock, self.path(number), _LIMIT_BYTES):
-            if data is None or data.endswith(b"\n"):
+            if data is None or data.endswith(b"\n") or _is_json(data):
                 break
         return data
 
@@ -90,3 +90,11 @@ class Ledger:
             raise NewerFormat(
                 self.path(self.book.read + 1), f"it is no entry of a record of steps ({error})"
             ) from error
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return True

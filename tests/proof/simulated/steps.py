@@ -38,6 +38,7 @@ from multiprocesstools.steps.place import Place
 from multiprocesstools.steps.scribe import Scribe
 from multiprocesstools.steps.session import enter_session
 from multiprocesstools.steps.step import SCRIPT, Step
+from tests.clocks import HandClock
 from tests.proof.simulated.clients import Ways, forget
 from tests.proof.simulated.disk import SimulatedDisk
 from tests.proof.simulated.kernel import Crashed, Kernel, Machine, Process, Task
@@ -76,6 +77,7 @@ class SimulatedRun:
 
     def __init__(self, disk: SimulatedDisk, number: int, is_gone: Any) -> None:
         self.disk, self._number, self._is_gone = disk, number, is_gone
+        self.clock = HandClock()
 
     def private(self) -> str:
         self.private_names += 1
