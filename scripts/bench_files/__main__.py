@@ -1,6 +1,7 @@
 """Measures the package against floors and peers, prints the tables and saves them.
 
-    python -m scripts.bench_files [--short] [--only PART ...] [--rounds N] [--seconds S] [--save FILE]
+    python -m scripts.bench_files [--short] [--only PART ...] [--rounds N] [--seconds S] [--processes N ...]
+        [--save FILE]
 
 The short form needs neither root nor peers: the package against its floors, with one and two processes.
 """
@@ -47,7 +48,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # disks and labs are taken down
     began, facts = time.time(), machine.facts()
     wanted = options.only or (SHORT_PARTS if options.short else tuple(PARTS))
-    bench = Bench(Path.cwd(), options.rounds or (3 if options.short else 5), options.short, options.seconds)
+    processes = tuple(options.processes or ((1, 2) if options.short else (1, 2, 8)))
+    rounds = options.rounds or (3 if options.short else 5)
+    bench = Bench(Path.cwd(), rounds, options.short, options.seconds, processes)
     tables = []
     for part in wanted:
         print(f"{part}: {PARTS[part]} ...", file=sys.stderr, flush=True)
@@ -77,6 +80,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="how often everything is measured (5)")
     parser.add_argument("--seconds", type=float, help="how long a run of the package takes, about (1; on NFS 2)")
     parser.add_argument(
+        "--processes", action="append", type=int, choices=range(1, 65), metavar="N",
+        help="how many share the items on a local disk and on NFS; may be repeated (1, 2 and 8)",
+    )  # fmt: skip
+    parser.add_argument(
         "--save", metavar="FILE", type=Path, help="where the tables go; a .json beside it has all figures"
     )
     options = parser.parse_args()
@@ -96,6 +103,7 @@ class Bench:
     rounds: int
     short: bool
     seconds: float | None = None
+    processes: tuple[int, ...] = (1,)
     counted: dict[tuple[str, int], calls.Calls] = field(default_factory=dict)
 
     @property
@@ -133,13 +141,15 @@ class Bench:
         series: dict[int, list[Series]] = {}
         tables = []
         with place:
-            for processes in (1, 2) if self.short else (1, 2, 8):
+            for processes in self.processes:
                 began = time.monotonic()
                 series[processes] = campaign.measure(self.contestants, processes)
                 tables.append(self._table(place, series[processes], processes))
                 say("")
                 print(f"  {tables[-1].heading}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         explains = "Items/s over those of one process in the round of the same number."
+        if 1 not in series or len(series) == 1:
+            return tables
         return [*tables, scaling(f"{place.name}: how the rate grows with the processes", explains, series)]
 
     def _table(self, place: Any, series: Sequence[Series], processes: int) -> Table:
@@ -184,6 +194,7 @@ def _command(options: argparse.Namespace) -> str:
     """What was asked for, without the names of files."""
     words = ["--short"] * options.short + [f"--only {part}" for part in options.only or ()]
     words += [f"--{name} {value}" for name in ("rounds", "seconds") if (value := getattr(options, name))]
+    words += [f"--processes {number}" for number in options.processes or ()]
     return " ".join(["scripts/bench", *words])
 
 
