@@ -64,7 +64,7 @@ def place_of(number: int) -> float:
 
 class Walk:
     """Ask for the `next` step, do it, and say what came of it: `listed`, `met`. `spans` are the positions of each
-    directory, `positions` all of them in the order of the list."""
+    directory, `positions` all of them in the order of the list, `instances` how many take part, as far as is known."""
 
     def __init__(
         self, states: bytearray, spans: Sequence[tuple[int, int]], order: str, seed: str,
@@ -73,7 +73,7 @@ class Walk:
         """`start`: where to begin, from 0 to 1. `shares`: there are others, and hints for them and from them."""
         self._states, self._spans, self._chance = states, spans, random.Random(seed)
         self._given, self._turn = positions if order == "given" else None, 0
-        self.shares = shares
+        self.shares, self.instances = shares, 1
         self._left = list(range(len(spans)))
         self._begin = int(start * len(states))
         self._next = bisect_right(spans, self._begin, key=_first) - 1
@@ -154,7 +154,10 @@ class Walk:
         return bool(self._left)
 
     def _behind(self) -> list[int]:
-        """The open directories behind an open one, if there are any: in the first of several somebody is at work."""
+        """The open directories behind an open one, if there are any: in the first of several somebody is at work. When
+        those who take part are as many as the directories, somebody is in each."""
+        if self.instances >= len(self._left):
+            return self._left
         there = set(self._left)
         return [folder for folder in self._left if (folder or len(self._spans)) - 1 in there] or self._left
 

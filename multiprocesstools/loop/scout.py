@@ -50,7 +50,7 @@ class Scout:
         """List every directory once, if that is cheap: what is done, tried, failed."""
         board = self.board
         if self.shares:
-            self.instances = self._hints.count_instances()
+            self.instances = self.walk.instances = self._hints.count_instances()
         if lists_all_at_start(len(board.folders), self.instances):
             for number in range(len(board.folders)):
                 self._enter(number)
@@ -134,7 +134,7 @@ class Scout:
             heard = self._hints.read()
         except OSError:
             return
-        self.instances = heard.instances
+        self.instances = self.walk.instances = heard.instances
         if self._retry_failed:
             heard.over.clear()  # something there may be set aside
         self.board.hear(heard)

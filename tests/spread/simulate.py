@@ -169,6 +169,7 @@ class Instance:
         spans = [(folder.first, folder.end) for folder in board.folders]
         shares = len(spans) >= FEW_FOLDERS
         walk = Walk(board.states, spans, "spread", self.name, start=place_of(self.number), shares=shares)
+        walk.instances = self.instances
         if lists_all_at_start(len(spans), self.instances):
             for number in range(len(spans)):
                 yield from self._list(number)
@@ -199,6 +200,7 @@ class Instance:
                 walk.listed(step.number)
             elif step.act is Act.ASK:
                 yield from self._ask()
+                walk.instances = self.instances
             elif step.act is Act.TELL and self.instances == 1:
                 continue
             elif step.act is Act.TELL:
