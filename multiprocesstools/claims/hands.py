@@ -1,8 +1,9 @@
-"""What an instance has in its hands: one locked table, shared by its threads.
+"""What an instance has in its hands: one table, shared by its threads.
 
 Guarantee: what stands in the table is tried by no other thread of the instance, and an attempt that the instance has
 left is never taken for one that it still has ("exists, but it is mine" holds for the call in flight only).
-Condition: an item is entered before the first operation on it, and left after the last.
+Condition: an item is entered before the first operation on it, and left after the last. A slot's hash and comparison
+run no code of Python's, so that what is one call of a dict is one step, which needs no lock.
 """
 
 import threading
@@ -35,10 +36,11 @@ class Claim:
     work went on (a signal), so that somebody else may begin. `private`: the files and folders it may have written.
     `retract`: what must be done before the attempt may be declared over (direct mode). `thread`: which one won it.
     `within`: the claim of its chunk; `is_chunk`: it is one. `draft`: the claim itself, where the result is written
-    into it.
+    into it. `told`: the journal says that it is in work.
     """
 
     name: str = ""
+    told: bool = False
     within: "Claim | None" = None
     is_chunk: bool = False
     lost: bool = False
@@ -63,32 +65,33 @@ class Claim:
             draft.close()
 
 
+class _Reserved:
+    """An item that is tried, and not won yet."""
+
+
 @dataclass(slots=True)
 class Hands:
     """The items that this instance is occupied with, and how it left others."""
 
-    _entered: dict[Slot, Claim | None] = field(default_factory=dict)
+    _entered: dict[Slot, Claim | _Reserved] = field(default_factory=dict)
     _left: dict[Slot, dict[int, Ended]] = field(default_factory=dict)
     _owed: dict[Slot, tuple[Claim, Ended]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def enter(self, slot: Slot) -> bool:
         """Reserve an item for the calling thread. False: it is in our hands already."""
-        with self._lock:
-            if slot in self._entered:
-                return False
-            self._entered[slot] = None
-            return True
+        reserved = _Reserved()
+        return self._entered.setdefault(slot, reserved) is reserved
 
     def hold(self, claim: Claim) -> Claim:
-        """The reserved item was won. The table keeps its size, which does not disturb who goes through it meanwhile."""
+        """The reserved item was won."""
         self._entered[claim.slot] = claim
         return claim
 
     def leave(self, slot: Slot) -> None:
         with self._lock:
-            self._entered.pop(slot, None)
             self._owed.pop(slot, None)
+            self._entered.pop(slot, None)  # last, because another thread may enter it then
 
     def finish(self, slot: Slot) -> None:
         """Leave an item that is done: how attempts at it were left does not matter any more."""
@@ -96,12 +99,15 @@ class Hands:
             with self._lock:
                 self._owed.pop(slot, None)
                 self._left.pop(slot, None)
-        with self._lock:
-            self._entered.pop(slot, None)
+        self._entered.pop(slot, None)
 
     def claims(self) -> list[Claim]:
-        with self._lock:
-            return [claim for claim in self._entered.values() if claim is not None]
+        return [claim for claim in list(self._entered.values()) if isinstance(claim, Claim)]
+
+    def in_work(self) -> list[Claim]:
+        """Without attempts that have ended already, and whose ended-file still has to be written."""
+        over = {claim for claim, _ in self.owed()}
+        return [claim for claim in self.claims() if claim not in over]
 
     def remember(self, claim: Claim, ended: Ended) -> None:
         """The attempt is over for us, whether or not its ended-file can be written now."""
@@ -130,7 +136,7 @@ class Hands:
         """Is this very attempt in work, in some thread?"""
         with self._lock:
             claim = self._entered.get(slot)
-            return claim is not None and claim.attempt == attempt and slot not in self._owed
+            return isinstance(claim, Claim) and claim.attempt == attempt and slot not in self._owed
 
     def check(self, claim: Claim) -> None:
         """ItemGivenBack if somebody else may have been given what is about to be worked on."""

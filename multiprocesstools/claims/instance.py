@@ -117,11 +117,11 @@ class Instance:
 
     def overdue(self) -> bool:
         """Could this instance not beat for so long that others may take over what it holds?"""
-        return self.beats.overdue
+        return self.beats.overdue()
 
     def notice_silence(self) -> bool:
         """Is it overdue? Then it is said, once, of everything in hand."""
-        if overdue := self.beats.overdue:
+        if overdue := self.beats.overdue():
             self._warn_of_loss()
         return overdue
 
@@ -142,7 +142,7 @@ class Instance:
 
     def ensure_fresh(self) -> None:
         """Before anything new: an overdue instance beats first and looks at what it holds. OSError if it cannot."""
-        if self.beats.overdue:
+        if self.beats.overdue():
             self._beat_again()
         if self._must_look:
             self.look_at_hands(self.disk)

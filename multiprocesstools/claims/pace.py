@@ -43,7 +43,6 @@ class Beats:
             self.pace.listen(self.note)
         return self._latest
 
-    @property
     def overdue(self) -> bool:
         """Has there been none for so long that others may take over?"""
         if self.pace is not None:
@@ -53,7 +52,7 @@ class Beats:
     @property
     def come_from_elsewhere(self) -> bool:
         """Is there a process that beats, and that gets through?"""
-        return not self.overdue and self.pace is not None and self.pace.runs
+        return not self.overdue() and self.pace is not None and self.pace.runs
 
     def note(self, began: float, arrived: float) -> None:
         """See `NoteBeat`."""

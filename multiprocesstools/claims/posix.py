@@ -14,20 +14,18 @@ from multiprocesstools.claims.held import Held
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_KINDS: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
 _READABLE = 0o444
 _FILE_MODE, _DIRECTORY_MODE = 0o666, 0o777  # the umask decides, so that a group can share a run
 
 
 def kind_of(mode: int) -> Kind:
-    if stat.S_ISREG(mode):
-        return "file"
-    if stat.S_ISDIR(mode):
-        return "directory"
-    return "link" if stat.S_ISLNK(mode) else "other"
+    return _KINDS.get(stat.S_IFMT(mode), "other")
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
-    return Stamp(status.st_dev, status.st_ino, kind_of(status.st_mode), status.st_nlink, status.st_size)
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode), "other")
+    return tuple.__new__(Stamp, (status.st_dev, status.st_ino, kind, status.st_nlink, status.st_size))
 
 
 class PosixKept:

@@ -143,9 +143,9 @@ class Crew:
         raise RunDirectoryUnusable(self.run.directory, "the records of this instance are removed again and again")
 
     def _note_taken(self, member: Member, taken: Claim) -> Claim | Refusal:
-        name = taken.name = self.run.relative(taken.final)
+        taken.name = self.run.relative(taken.final)
         if not taken.is_chunk:
-            member.journal.add_claimed(name, taken.attempt, taken.started, taken.began)
+            member.journal.see_to_claimed()
         if taken.given_up:  # a signal came meanwhile, and the user's handler returned
             member.instance.hands.leave(taken.slot)
             return Refusal(Finding(State.FREE, taken.attempt))
@@ -183,7 +183,7 @@ class Crew:
         member = self.latest_member
         if member.instance.pid != own_pid():
             return
-        for claim in _in_work(member):
+        for claim in member.instance.hands.in_work():
             if not claim.given_up and (in_place or not claim.signed) and not _is_written_elsewhere(claim):
                 self._give_up(member, claim)
         member.journal.flush()
@@ -212,7 +212,7 @@ class Crew:
         with self.guard.critical:
             try:
                 self.give_up_all()
-                for claim in _in_work(self.latest_member):
+                for claim in self.latest_member.instance.hands.in_work():
                     if not _is_written_elsewhere(claim):
                         self._let_go(claim)
             finally:
@@ -265,13 +265,6 @@ def close_if_alive(reference: "weakref.ref[Crew]") -> None:
     crew = reference()
     if crew is not None:
         crew.close()
-
-
-def _in_work(member: Member) -> list[Claim]:
-    """What is held; without attempts that have ended already and whose ended-file still has to be written."""
-    hands = member.instance.hands
-    over = {claim for claim, _ in hands.owed()}
-    return [claim for claim in hands.claims() if claim not in over]
 
 
 def _is_written_elsewhere(claim: Claim) -> bool:

@@ -170,7 +170,7 @@ class Item:
     # -- the end
 
     def _settle(self, error: BaseException | None) -> bool:
-        if self._instance.beats.overdue:  # the heart may not have come to it since the work let it run again
+        if self._instance.beats.overdue():  # the heart may not have come to it since the work let it run again
             self._instance.notice_silence()
         if error is None:
             return self._publish() if self._mark is None else self._settle_mark(*self._mark)

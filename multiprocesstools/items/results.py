@@ -12,6 +12,7 @@ Guarantee: decode(encode(value)) is the value, as far as JSON can hold it: keys 
 
 import json
 import os
+from math import isfinite
 from typing import Any
 
 from multiprocesstools.errors import NoResult
@@ -21,7 +22,8 @@ _text = json.JSONEncoder(separators=(",", ":")).encode
 
 def encode(value: Any) -> bytes:
     """The second line. TypeError or ValueError for what JSON cannot hold."""
-    return _text(value).encode() + b"\n"
+    plain = type(value) is int or (type(value) is float and isfinite(value))  # the encoder takes ten times as long
+    return (repr(value) if plain else _text(value)).encode() + b"\n"
 
 
 def decode(data: bytes) -> Any:

@@ -35,25 +35,28 @@ _MOST_PARTS = 64
 _LATEST_SECONDS = 1e12  # about 30,000 years; also false of NaN
 _Note = tuple[float, float, str, str]
 """Elapsed clock, wall clock, event, and what else is told of it: the line without what is the same in all of them."""
+_End = tuple[float, float, str, str, int, float, str]
+"""What goes into `_END`: of an item there is no more than this."""
+_END = '{"time": %.3f, "at": %.3f, "event": "%s", "item": %s, "attempt": %d, "seconds": %.3f, "rss": '
 _Line = tuple[float, str]
-"""Elapsed clock, and the line."""
+"""Seconds since the instance started, and the line."""
 _when, _words = itemgetter(0), itemgetter(1)
 
 
 class Journal:
     """The writer. The file exists already: it was created with the number of the instance.
 
-    Noting needs no lock, because handlers of signals note events too: notes are put to a deque, and what has begun into
-    a dict, each in one step of the interpreter. They become lines when they are written.
+    Noting needs no lock, because handlers of signals note events too: notes are put to a deque, in one step of the
+    interpreter. They become lines when they are written.
     """
 
     def __init__(self, path: str, instance: Instance) -> None:
         self._descriptor = open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._clock, self._pid, self._host = instance.clock, instance.pid, instance.record.identity.host
+        self._hands = instance.hands
         self._started, self._tail = instance.started, f', "host": {json.dumps(self._host)}}}\n'
         self._notes: deque[_Note] = deque()
-        self._ends: deque[tuple[float, float, str, str, int, float, str]] = deque()
-        self._begun: dict[str, tuple[float, float, int]] = {}
+        self._ends: deque[_End] = deque()
         self._unwritten = b""
         self._written = float("-inf")
         self._has_called = False
@@ -68,18 +71,16 @@ class Journal:
             self._notes.append((now, self._clock.wall(), event, told))
             self._see_to_it(now)
 
-    def add_claimed(self, item: str, attempt: int, time: float, now: float) -> None:
-        """Note that an attempt begins, at this `time` (wall clock) and `now` (elapsed clock). For the process that owns
-        the journal only."""
-        self._begun[item] = (now, time, attempt)
+    def see_to_claimed(self) -> None:
+        """Something is in work: if it still is when the journal is written next, in a moment, that is noted."""
         if not self._has_called:
             self._call()
 
     def add_end(self, event: str, item: str, attempt: int, began: float, reason: str = "") -> None:
         """Note how an attempt ended that `began` at that time (elapsed clock). For the owner of the journal only."""
         now = self._clock.elapsed()
-        self._begun.pop(item, None)
-        self._ends.append((now, self._clock.wall(), event, item, attempt, now - began, reason))
+        why = f', "reason": {_text(reason)}' if reason else ""
+        self._ends.append((self._clock.wall(), now - self._started, event, _text(item), attempt, now - began, why))
         if not self._has_called or now - self._written >= FLUSH_SECONDS:
             self._see_to_it(now)
 
@@ -113,27 +114,25 @@ class Journal:
         lines = self._ended_lines()
         while self._notes:
             lines.append(self._line(*self._notes.popleft()))
-        for item in list(self._begun):  # after the ends: what has ended by now has no beginning of its own
-            if (begun := self._begun.pop(item, None)) is not None:
-                told = f', "item": {_text(item)}, "attempt": {begun[2]}'
-                lines.append(self._line(begun[0], begun[1], "claimed", told))
+        for claim in self._hands.in_work():  # after the ends: what has ended by now has no beginning of its own
+            if claim.name and not (claim.told or claim.given_up or claim.is_chunk):
+                claim.told = True
+                told = f', "item": {_text(claim.name)}, "attempt": {claim.attempt}'
+                lines.append(self._line(claim.began, claim.started, "claimed", told))
         lines.sort(key=_when)
         return "".join(map(_words, lines)).encode()
 
     def _ended_lines(self) -> list[_Line]:
-        """Written out, because there is one of each item."""
-        lines: list[_Line] = []
-        ends, started, tail = self._ends, self._started, self._tail
-        rss = peak_memory_bytes() if ends else 0  # the system adds it up, which takes it a while
-        while ends:
-            at, time, event, item, attempt, seconds, reason = ends.popleft()
-            why = f', "reason": {_text(reason)}' if reason else ""
-            begins = f'{{"time": {time:.3f}, "at": {at - started:.3f}, "event": "{event}", "item": {_text(item)}, '
-            lines.append((at, f'{begins}"attempt": {attempt}, "seconds": {seconds:.3f}, "rss": {rss}{why}{tail}'))
-        return lines
+        """Put together by one step of the interpreter each, because there is one of each item."""
+        ends = [self._ends.popleft() for _ in range(len(self._ends))]
+        if not ends:
+            return []
+        line = f"{_END}{peak_memory_bytes()}%s{self._tail.replace('%', '%%')}"  # asked once: the system adds it up
+        return [(end[1], line % end) for end in ends]
 
     def _line(self, at: float, time: float, event: str, told: str) -> _Line:
-        return at, f'{{"time": {time:.3f}, "at": {at - self._started:.3f}, "event": "{event}"{told}{self._tail}'
+        at -= self._started
+        return at, f'{{"time": {time:.3f}, "at": {at:.3f}, "event": "{event}"{told}{self._tail}'
 
     def sync(self) -> None:
         """Write what was gathered through to the server; an NFS client would keep it to itself for up to a minute."""
