@@ -204,9 +204,8 @@ def _fill(descriptor: int, data: bytes, durable: bool) -> None:
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
-    written = os.write(descriptor, data) if data else 0
-    while written < len(data):
-        written += os.write(descriptor, memoryview(data)[written:])
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 def _close_unwritten(descriptor: int) -> None:

@@ -61,7 +61,7 @@ def publish_draft(me: Instance, claim: Claim, rest: bytes) -> Published:
     claim.close()
     claim.publishing = True
     result = _publish_one(me, claim.path, claim.final)
-    if result is not Published.GONE:
+    if result is not GONE:
         _settle(me, claim)
     return result
 

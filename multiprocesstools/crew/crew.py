@@ -127,13 +127,14 @@ class Crew:
 
     def win(self, take: Callable[[Instance, Slot, Any], Claim | Refusal], slot: Slot, how: Any) -> Claim | Refusal:
         """What `take`, `take_chunk` and `take_item` have in common."""
-        for _ in range(_MOST_REJOINS):
+        rejoins = 0
+        while rejoins < _MOST_REJOINS:
             member, taken = self.member(), None
             try:
                 taken = claims.entered(member.instance, slot, take, how)
                 return self._note_taken(member, taken) if isinstance(taken, Claim) else taken
             except Expelled:
-                continue
+                rejoins += 1
             except OSError as error:
                 raise unusable(slot.directory, error) from error
             except BaseException:  # a signal that ends the work leaves nothing in hand that nobody will ever settle
