@@ -282,6 +282,14 @@ def test_one_final_from_two_files_of_one_item_is_refused(run: Path) -> None:
         mph.items(["x"], final=["{value}.csv", "{value}.csv"])
 
 
+def test_a_final_for_each_source_where_templates_are_expected_is_refused_at_once(run: Path) -> None:
+    finals = [f"{number}.png" for number in range(50_000)]  # times as many sources, no memory would hold the names
+    with helper(run) as mph, pytest.raises(BadArgument, match="all sources would be written to it") as caught:
+        mph.items(range(50_000), final=finals)
+    assert len(str(caught.value)) < 300
+    assert names(run) == set()
+
+
 # -- finals of another kind
 
 

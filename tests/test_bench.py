@@ -284,13 +284,14 @@ def test_a_round_begins_with_nothing_but_the_outputs(small_lists: None, tmp_path
 
 
 def test_in_every_layout_all_items_are_done_once_and_lie_where_the_layout_says(tmp_path: Path) -> None:
-    rows = [*layouts.rows((1, 4), sync=False), *layouts.result_rows((4,), sync=False)]
+    rows = [*layouts.rows((1, 4), sync=False), *layouts.result_rows((4,), sync=False), layouts.thinking_floor(0.001)]
     with Folder("here", tmp_path, "a folder") as place:
         for row in rows:
             run = run_once(place, row, 40, 2)
             assert (run.lost, run.twice) == (0, 0), row.label
             job = Job(str(tmp_path), 40, 2, variant=row.variant)
             assert len({job.place(index) for index in range(40)}) == row.variant["folders"]
+            assert run.cpu >= 40 * row.variant.get("think_seconds", 0)
 
 
 def test_a_floor_gives_each_process_directories_of_its_own() -> None:

@@ -127,6 +127,8 @@ def work_list(sources: Iterable[Any], final: Final | Sequence[Final], directory:
     templates = [final] if isinstance(final, str) or callable(final) else list(final)
     if not templates:
         raise BadArgument("final", final, "an empty list of templates")
+    if len(templates) > 1 and len(listed) > 1:
+        _check_differing(templates)
     columns = [
         [f"{directory}/{name}" for block in relative_finals(listed, template) for name in block]
         for template in templates[:-1]
@@ -135,6 +137,17 @@ def work_list(sources: Iterable[Any], final: Final | Sequence[Final], directory:
     if columns:
         work.add_others(columns, templates)
     return work
+
+
+def _check_differing(templates: Sequence[Final]) -> None:
+    """A list as long as that of the sources is a mistake, and would have each source under each name."""
+    for template in templates:
+        if isinstance(template, str) and not fields_of(template):
+            reason = (
+                "all sources would be written to it; a list gives each source several files. For a name of its own say "
+                'final="{stem}.png", with what the source has, or final=function'
+            )
+            raise BadArgument("final", template, reason)
 
 
 def template_text(final: Final | Sequence[Final]) -> str:

@@ -3,10 +3,12 @@
 Each process has a share of the list to itself, so that a floor with several processes is what the filesystem allows.
 The names are as long as those of the package. Variants: `kind` "link" (the caller writes a file), "result" (the package
 writes the result into its own claim) or "walk" (all processes walk one list in order and meet); `sync` adds fsync, and
-`look` the look without which a link or a pipe would be published (with fsync its open says that).
+`look` the look without which a link or a pipe would be published (with fsync its open says that). `think_seconds`: of
+"result", so long it computes between the calls of an item, as a program does that is no bare loop.
 """
 
 import os
+import time
 
 from scripts.bench_files.job import CONTENT, Contestant, Job
 
@@ -87,12 +89,17 @@ def _sync(path: str) -> None:
 
 
 def _results(job: Job, sync: bool) -> None:
+    think_seconds = float(job.variant.get("think_seconds", 0))
     for index in job.share():
         name, out = job.name(index), job.place(index)
         claim, final = f"{out}/.{name}.claim-1", f"{out}/{name}"
+        if think_seconds:
+            _think(think_seconds / 2)
         descriptor = os.open(claim, _NEW, 0o666)
         os.write(descriptor, _RECORD)
         if not _is_there(final):
+            if think_seconds:
+                _think(think_seconds / 2)
             os.write(descriptor, CONTENT)
             job.made.append(index)
             if sync:
@@ -100,3 +107,9 @@ def _results(job: Job, sync: bool) -> None:
             os.close(descriptor)
             os.link(claim, final)
         os.unlink(claim)
+
+
+def _think(seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass

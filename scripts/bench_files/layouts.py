@@ -38,6 +38,13 @@ def result_rows(folders: Sequence[int], *, sync: bool) -> list[Contestant]:
     return [row for number in folders for row in _pair("result", "ours-results", number, sync)]
 
 
+def thinking_floor(seconds: float) -> Contestant:
+    """The floor of results in one directory, which computes so long for each item: the others get more turns then."""
+    floor, _ = _pair("result", "ours-results", 1, sync=True)
+    label = f"{floor.label}, thinking {seconds * 1000:g} ms"
+    return replace(floor, key=f"{floor.key}-thinking", label=label, variant=floor.variant | {"think_seconds": seconds})
+
+
 def _pair(floor: str, ours: str, folders: int, sync: bool) -> tuple[Contestant, Contestant]:
     """A floor and the package, with the finals in so many directories."""
     one, other = (contestants.named(f"{key}-sync" if sync else key) for key in (floor, ours))
