@@ -6,6 +6,7 @@ Times are not tested: they belong to the machine. PROTOCOL: Cost.
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from scripts.bench_files import calls, contestants, layouts, million, rpcs
+from scripts.bench_files.__main__ import Bench, main
 from scripts.bench_files.contestants import ours
 from scripts.bench_files.floors import CONTESTANTS as FLOORS
 from scripts.bench_files.job import Contestant, Job
 from scripts.bench_files.measure import Campaign, Run, Series, run_once
 from scripts.bench_files.places import BenchError, Folder
-from scripts.bench_files.table import throughput
+from scripts.bench_files.table import Table, throughput
 from tests.tools import CHECKOUT
 
 CHANGES_LOOKS_OPENS_SYNCS = {
@@ -278,6 +280,23 @@ def test_a_round_begins_with_nothing_but_the_outputs(small_lists: None, tmp_path
     assert len([path for path in (tmp_path / "run" / "out").rglob("*") if path.is_file()]) == 80
     million.keep("remove", large, 1)
     assert not (tmp_path / "run").exists()
+
+
+def test_what_was_measured_is_saved_before_the_next_part_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(self: Bench, part: str) -> list[Table]:
+        if part == "tmpfs":
+            raise KeyboardInterrupt
+        return [Table("what the disk does", "", ["a"], [["1"]], [])]
+
+    monkeypatch.setattr(Bench, "run", run)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)  # ours, not that of these tests
+    file = tmp_path / "saved.md"
+    monkeypatch.setattr(sys, "argv", ["bench", "--only", "disk", "--only", "tmpfs", "--save", str(file)])
+    with pytest.raises(KeyboardInterrupt):
+        main()
+    assert "what the disk does" in file.read_text() and "what the disk does" in file.with_suffix(".json").read_text()
 
 
 # -- layouts

@@ -51,22 +51,19 @@ def main() -> int:
     processes = tuple(options.processes or ((1, 2) if options.short else (1, 2, 8)))
     rounds = options.rounds or (3 if options.short else 5)
     bench = Bench(Path.cwd(), rounds, options.short, options.seconds, processes)
-    tables = []
+    tables: list[Table] = []
+    report = ""
     for part in wanted:
         print(f"{part}: {PARTS[part]} ...", file=sys.stderr, flush=True)
         part_began = time.monotonic()
         tables += bench.run(part)
         say("")
         print(f"{part}: {time.monotonic() - part_began:.0f} s", file=sys.stderr, flush=True)
-    report = _heading(options, facts, bench, began) + "\n".join(table.markdown() for table in tables)
+        report = _heading(options, facts, bench, began) + "\n".join(table.markdown() for table in tables)
+        if options.save or not options.short:  # now, because some parts take half an hour
+            file = options.save or _default_file(began, options)
+            _save(file, report, tables, {"command": _command(options), "machine": facts})
     print(report)
-    if options.save or not options.short:
-        _save(
-            options.save or _default_file(began, options),
-            report,
-            tables,
-            {"command": _command(options), "machine": facts},
-        )
     ours = [row for table in tables for row in table.data if str(row.get("contestant", "")).startswith("ours")]
     return 1 if any(row.get("lost") or row.get("twice") or row.get("reason") for row in ours) else 0
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from scripts.bench_files import contestants, floors, layouts
 from scripts.bench_files.job import Contestant
-from scripts.bench_files.measure import Run, median, run_once
+from scripts.bench_files.measure import Run, median, run_once, say
 from scripts.bench_files.places import BenchError
 from scripts.bench_files.share import NfsShare
 from scripts.bench_files.table import NOTHING, Table
@@ -47,6 +47,7 @@ def _table(share: NfsShare, rows: Sequence[Contestant], what: str, items: tuple[
             for nodes in (1, share.nodes):
                 if (nodes == 1 and row in floors.WALKERS) or row.key in failures:
                     continue
+                say(f"{share.name}, {nodes} nodes: {row.label}")
                 try:
                     found.setdefault((row.key, nodes), []).append(_per_item(share, row, nodes, items))
                 except BenchError as error:
