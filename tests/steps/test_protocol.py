@@ -327,10 +327,10 @@ def test_a_typo_that_makes_every_step_fail_ends_the_run_after_ten(tmp_path: Path
             protocol.insert_function_step("fail", number, prerequisites=[])
 
     protocol = Steps(tmp_path, insert, threads=threads)
-    with pytest.raises(TooManyFailures, match="10 items failed in a row") as caught:
+    with pytest.raises(TooManyFailures, match=r"1[0-2] items failed in a row") as caught:
         protocol.run()
     assert isinstance(caught.value.__cause__, ValueError)
-    assert 10 <= len(protocol.ran) < 10 + threads
+    assert 10 <= caught.value.count <= len(protocol.ran) < 10 + threads, "what was in work may fail, too"
     assert protocol.overview().counts[Status.FAILED] == len(protocol.ran)
     protocol.fail = protocol.note  # type: ignore[method-assign]
     assert protocol.run().ok, "corrected and started again, it does all"
