@@ -35,7 +35,7 @@ for module in pkgutil.walk_packages(multiprocesstools.__path__, "multiprocesstoo
 from multiprocesstools import MultiProcessHelper
 
 def say(text):
-    os.write(1, os.fsencode(f"{text}\n"))  # handlers of signals say something too, and print cannot begin within print
+    os.write(1, os.fsencode(f"{text}\\n"))  # handlers of signals say something too, and print cannot begin within print
 
 def wait():
     sys.stdin.readline()
