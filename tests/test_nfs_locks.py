@@ -16,6 +16,7 @@ from tests.test_nfs import Run, Work, audit_on_server
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
 LEASE_SECONDS, PATIENCE_SECONDS, PLACES = 10, 12, 3
+_ASKED = 7
 SKEW_SECONDS = 0.1
 """So exactly the clocks of the nodes are known: an overlap that is shorter proves nothing."""
 DOOMED, SURVIVORS = ("n3", "n4"), ("n1", "n2")
@@ -54,13 +55,17 @@ def most_inside(lines: list[Work], *, without: tuple[str, ...] = (), after: floa
 
 
 def shifts_of(lab: NfsLab) -> dict[str, float]:
-    """By how much the clock of each node is behind the one of this machine."""
-    shifts = {}
-    for node in lab.nodes:
-        before = time.time()
-        there = float(lab.run(node, "date +%s.%N").check().output)
-        shifts[node] = (before + time.time()) / 2 - there
-    return shifts
+    """By how much the clock of each node is behind the one of this machine. Of several answers the one that came
+    soonest says it: asking takes seconds when the machine is busy."""
+    return {node: min(_shift(lab, node) for _ in range(_ASKED))[1] for node in lab.nodes}
+
+
+def _shift(lab: NfsLab, node: str) -> tuple[float, float]:
+    """How long it took to ask, and by how much the clock is behind."""
+    before = time.time()
+    there = float(lab.run(node, "date +%s.%N").check().output)
+    after = time.time()
+    return after - before, (before + after) / 2 - there
 
 
 def corrected(lines: list[Work], shifts: dict[str, float]) -> list[Work]:
@@ -77,7 +82,7 @@ def test_never_more_than_three_of_twelve_on_four_nodes_and_the_places_of_killed_
     lab: NfsLab, tmp_path: Path
 ) -> None:
     script, options = Path(limiter.__file__), ["--places", PLACES, "--patience", PATIENCE_SECONDS]
-    loops = {node: [] for node in lab.nodes}
+    loops, shifts = {node: [] for node in lab.nodes}, shifts_of(lab)
     for node in lab.nodes:
         hold = 1.0 if node in DOOMED else 0.3
         for _ in range(3):
@@ -88,7 +93,6 @@ def test_never_more_than_three_of_twelve_on_four_nodes_and_the_places_of_killed_
         return set(DOOMED) <= {host for host, _ in holding(audit_on_server(lab, "limit"))}
 
     wait_until(both_hold, 90, "both doomed nodes are inside")
-    shifts = shifts_of(lab)
     for node in DOOMED:
         lab.kill(node)
     lines = corrected(audit_on_server(lab, "limit"), shifts)
