@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,15 @@ def kill_at_three(source: int, path: Path) -> None:
     if source == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     path.write_text(str(source))
+
+
+def kill_beside_a_writer(source: int, path: Path) -> None:
+    if source == 0:
+        time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.3)
+    path.write_text(str(source))
+    time.sleep(0.5)
 
 
 def raise_what_cannot_be_read(source: int, path: Path) -> None:

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -21,6 +22,7 @@ from tests.mapped import (
     QUIET,
     assert_all_ended,
     kill_at_three,
+    kill_beside_a_writer,
     leave,
     mapped,
     raise_what_cannot_be_read,
@@ -86,6 +88,27 @@ class TestKilledWorkers:
             summary = mapped(mph, kill_at_three, range(8), executor, order="given")
         assert (summary.done, summary.failed) == (7, 1)
         assert ended(run, "3.txt", 3)["exception"].startswith("WorkerDied: a worker of the executor was killed")
+
+    @pytest.mark.parametrize("given", [True, False], ids=["given", "made"])
+    def test_what_a_worker_writes_until_the_broken_pool_has_ended_it_is_removed(
+        self, run: Path, mph: MultiProcessHelper, monkeypatch: pytest.MonkeyPatch, given: bool
+    ) -> None:
+        """A pool that breaks says so before it ends the workers that are left. Here it takes its time for that."""
+        terminate = multiprocessing.process.BaseProcess.terminate
+
+        def terminate_late(process: Any) -> None:
+            time.sleep(0.5)
+            terminate(process)
+
+        monkeypatch.setattr(multiprocessing.process.BaseProcess, "terminate", terminate_late)
+        if given:
+            with forked() as executor, pytest.raises(PoolBroken):
+                mapped(mph, kill_beside_a_writer, range(2), executor, order="given")
+        else:
+            summary = mapped(mph, kill_beside_a_writer, range(2), forked, order="given")
+            assert (summary.done, summary.failed) == (1, 1)
+        assert {event["item"] for event in events(run, "failed")} == {"out/0.txt", "out/1.txt"}
+        assert_all_ended(run)
 
     def test_all_that_a_broken_pool_held_counts_as_one_failure_in_a_row(self, run: Path) -> None:
         with MultiProcessHelper("test", run, stop_after=2, **QUIET) as mph:

@@ -1,18 +1,21 @@
 """The executor of a `map`: one that the caller has, or a function that makes one, and a new one when it breaks.
 
-Guarantee: before anything is claimed a worker has shown that it gets hold of the function. What was given is never shut
-down, what was made always is.
+Guarantee: before anything is claimed a worker has shown that it gets hold of the function. What was given is not shut
+down unless it is broken, which is the end of it anyway; what was made always is.
 """
 
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import suppress
 from typing import Any
 
 from multiprocesstools.calls.call import Call
 from multiprocesstools.errors import BadArgument, ExecutorUnusable, PoolBroken
 
 _ADVICE = "give an executor of concurrent.futures, or a function that makes one: lambda: ProcessPoolExecutor(4)"
+_END_SECONDS = 5
 _SHUT_DOWN = "if it was shut down, call map inside its `with` block, or make a new one"
 _SPAWNED = 'a script whose workers are spawned needs `if __name__ == "__main__":` around what it does'
 
@@ -45,6 +48,13 @@ class Executors:
     def submit(self, *arguments: Any) -> "Future[Any]":
         """Have a worker do `Call.work`. BrokenExecutor; ExecutorUnusable when it was shut down."""
         return self._submit(self._call.work, *arguments)
+
+    def see_the_end(self) -> None:
+        """The executor is broken, and about to end its workers, of which some may still write. Wait for that; not
+        for ever, because a worker may refuse to end."""
+        end = threading.Thread(target=self._end, args=(self._executor,), daemon=True, name="multiprocesstools-executor")
+        end.start()
+        end.join(_END_SECONDS)
 
     def renew(self, held: int) -> None:
         """The executor is broken; it held so many items. Make a new one. PoolBroken if there is no way to."""
@@ -91,6 +101,10 @@ class Executors:
             raise BadArgument("executor", make, f"it has made {made!r}, which has no `submit`; {_ADVICE}")
         executor: Executor = made
         return executor
+
+    def _end(self, broken: Any) -> None:
+        with suppress(Exception):
+            broken.shutdown(wait=True)
 
     def _let_go(self, *, wait: bool) -> None:
         if self._make is not None and self._executor is not None:

@@ -180,7 +180,9 @@ class Flight:
         try:
             return future.result()
         except BrokenExecutor as error:
-            self._held = self._held or len(self._sent)
+            if not self._held:
+                self._held = len(self._sent)
+                self._executors.see_the_end()  # a worker that still runs could write what is about to be removed
             raise WorkerDied(self._held) from error
 
     def _clear(self, item: Item, future: "Future[Any]") -> None:
