@@ -31,6 +31,8 @@ PARTS = {
     "nfs4-layouts": "the same with finals in one directory and in several, and in chunks, NFS v4.2",
     "million": "a run of a million items of which 999,000 are done",
     "million-nfs": "the same on NFS v4.2",
+    "journals": "the status of a run with journals of a million events",
+    "journals-nfs": "the same on NFS v4.2",
     "startup": "importing the package and the command",
 }
 SHORT_PARTS = ("disk", "tmpfs")
@@ -117,7 +119,9 @@ class Bench:
             case "layouts":
                 return layouts.run(places.local_disk(self.root, own_filesystem=not self.short), self.rounds)
             case "million":
-                return million.run(self.root, self.rounds)
+                return million.run(self.root, self.rounds, million.large_lists)
+            case "journals":
+                return million.run(self.root, self.rounds, million.journals)
             case "startup":
                 return startup.run(self.rounds)
         if reason := share.why_no_nfs():
@@ -128,7 +132,9 @@ class Bench:
             case "nfs4-layouts":
                 return nodes.run_layouts(self.rounds)
             case "million-nfs":
-                return million.run_nfs(self.rounds)
+                return million.run_nfs(self.rounds, million.large_lists)
+            case "journals-nfs":
+                return million.run_nfs(self.rounds, million.journals)
         return self._items(share.NfsShare("4.2"))
 
     def _items(self, place: Any) -> list[Table]:

@@ -7,10 +7,9 @@ Guarantee: what is compared runs in turn, in processes of their own. Condition: 
 a process has.
 """
 
-import json
 import os
 import tempfile
-import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,18 +18,14 @@ from scripts.bench_files.hosts import Here, Host, Said
 from scripts.bench_files.measure import median, say
 from scripts.bench_files.places import filesystem_of, mount_image, why_no_image
 from scripts.bench_files.share import NfsShare
+from scripts.bench_files.starts import JOURNALS
 from scripts.bench_files.table import Table, times
 
 SMALL = 10_000
 _HERE = Here()
 _STARTS = "scripts.bench_files.starts"
-_JOURNALS = 8
 _IMAGE_BYTES, _INODES = 8 << 30, 1_200_000
 _FOLDERS = (1, 256)
-_EVENT = (
-    '{{"time": {time:.3f}, "at": {at:.3f}, "event": "{event}", "item": "out/plate{folder:03d}/image{number:07d}.csv", '
-    '"attempt": 1{rest}, "host": "node{host}"}}\n'
-)
 
 
 @dataclass(frozen=True)
@@ -88,30 +83,36 @@ class Figures:
         return ", ".join([*parts, f"{calls:,.0f} remote calls"] if calls else parts)
 
 
-def run(root: Path, rounds: int, sizes: Sizes = LONG) -> list[Table]:
+Measure = Callable[[Path, Host, int, Sizes], list[Table]]
+
+
+def run(root: Path, rounds: int, measure: Measure, sizes: Sizes = LONG) -> list[Table]:
+    """`large_lists` or `journals` on a local disk."""
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=root) as folder, ExitStack() as stack:
         reason = why_no_image(root)
         place = mount_image(Path(folder), stack, _IMAGE_BYTES, _INODES) if not reason else folder
         own = f"the working directory's {filesystem_of(root)} ({reason})"
-        return measure(Path(place), Here(), rounds, sizes, own if reason else "a fresh ext4 with a journal")
+        return _explained(measure(Path(place), Here(), rounds, sizes), own if reason else "a fresh ext4 with a journal")
 
 
-def run_nfs(rounds: int, sizes: Sizes = LONG, version: str = "4.2") -> list[Table]:
+def run_nfs(rounds: int, measure: Measure, sizes: Sizes = LONG, version: str = "4.2") -> list[Table]:
     """On a node of an NFS lab; the outputs are made on the server, and the node forgets what it knows every time."""
     os.environ |= {"LAB_MEM": "1500M", "LAB_DISK_MB": "24576"}  # sparse; a file system of this size has inodes enough
     with NfsShare(version, nodes=1) as share:
-        return measure(share.shared, share.host(), rounds, sizes, f"NFS v{version}, one node")
+        return _explained(measure(share.shared, share.host(), rounds, sizes), f"NFS v{version}, one node")
 
 
-def measure(place: Path, host: Host, rounds: int, sizes: Sizes, on: str) -> list[Table]:
-    tables = [_large_run(place, host, folders, rounds, sizes) for folders in _FOLDERS]
-    tables += [] if host.has_rpcs else [_journals(place, rounds, sizes.events)]
+def _explained(tables: list[Table], on: str) -> list[Table]:
     for table in tables:
         table.explains += f" On {on}."
     return tables
 
 
 # -- a large list
+
+
+def large_lists(place: Path, host: Host, rounds: int, sizes: Sizes) -> list[Table]:
+    return [_large_run(place, host, folders, rounds, sizes) for folders in _FOLDERS]
 
 
 def _large_run(place: Path, host: Host, folders: int, rounds: int, sizes: Sizes) -> Table:
@@ -177,49 +178,25 @@ def _cleanup_round(figures: Figures, one: Large, left_over: int, suffix: str) ->
 # -- journals
 
 
-def _journals(place: Path, rounds: int, events: int) -> Table:
-    without, full = (Large(place / name, 1, SMALL) for name in ("without", "full"))
+def journals(place: Path, host: Host, rounds: int, sizes: Sizes) -> list[Table]:
+    without, full = (Large(place / name, 1, SMALL, host) for name in ("without", "full"))
     for one in (without, full):
         make_done(one, SMALL - 1)
         child("helper", one)
-    paths = write_journals(full.run / "multiprocesstools_logs", events)
+    keep("journals", full, sizes.events)
     figures = Figures({"mpt status": "floor: parse every line"})
-    for _ in range(rounds):
+    for number in range(rounds):
+        say(f"journals, {on_text(host)}, round {number + 1} of {rounds}")
         least = command("status", without)
         figures.add("mpt status without them", least)
-        figures.add("floor: parse every line", _parse_lines(paths))
+        figures.add("floor: parse every line", child("parse", full))
         said = command("status", full)
         figures.add("mpt status", said, f"{(said.peak_bytes - least.peak_bytes) / 2**20:,.0f} MiB")
     for one in (without, full):
         keep("remove", one, 1)
-    explains = (
-        f"Journals of {events:,} events in {_JOURNALS} files. Remarks: memory at the peak beyond that without them."
-    )
-    return times(f"journals of {events:,} events", explains, figures.rows())
-
-
-def write_journals(folder: Path, events: int) -> list[Path]:
-    """As many instances as there are files have claimed and done one item after the other."""
-    paths = [folder / f"earlier-{number}.jsonl" for number in range(1, _JOURNALS + 1)]
-    for host, path in enumerate(paths):
-        with path.open("w") as file:
-            for step in range(events // _JOURNALS):
-                number, is_end = host + _JOURNALS * (step // 2), step % 2
-                file.write(_EVENT.format(
-                    time=1.7e9 + step / 100, at=step / 100, event="done" if is_end else "claimed", folder=number % 256,
-                    number=number, rest=', "seconds": 0.01, "rss": 50000000' if is_end else "", host=host,
-                ))  # fmt: skip
-    return paths
-
-
-def _parse_lines(paths: list[Path]) -> Said:
-    cpu, began, done = time.process_time(), time.monotonic(), 0
-    for path in paths:
-        with path.open("rb") as file:
-            for line in file:
-                done += json.loads(line)["event"] == "done"
-    assert done
-    return Said(time.monotonic() - began, time.process_time() - cpu)
+    many = f"journals of {sizes.events:,} events"
+    explains = f"{many.capitalize()} in {JOURNALS} files. Remarks: memory at the peak beyond that without them."
+    return [times(f"{many}, {on_text(host)}", explains, figures.rows())]
 
 
 def child(what: str, one: Large, *more: int) -> Said:

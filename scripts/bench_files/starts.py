@@ -1,12 +1,13 @@
 """A process that starts on a list of which most is done, or looks at it, and says what that took (`hosts.Said`).
 
-    python -m scripts.bench_files.starts floor|helper|make|plant|remove RUN FOLDERS ITEMS [NUMBER]
+    python -m scripts.bench_files.starts floor|helper|make|plant|remove|journals|parse RUN FOLDERS ITEMS [NUMBER]
     python -m scripts.bench_files.starts command NAME RUN [OPTION ...]
 
 "floor" lists, names, checks for duplicates and filters, in plain Python; "helper" makes a MultiProcessHelper and waits
 for its first item; "make" makes the outputs of the first NUMBER items, empty: only their names count; "plant" claims
 the last NUMBER items and dies with them in its hands; "remove" removes all of it, or with NUMBER 0 what the package
-itself has written. "command" is one of the package's, in full from its start.
+itself has written. "journals" writes journals of NUMBER events, "parse" reads each line of them. "command" is one of
+the package's, in full from its start.
 """
 
 import importlib
@@ -26,6 +27,11 @@ from scripts.bench_files.rpcs import rpcs_so_far
 TEMPLATE = "{parent}/{stem}.csv"
 FLAT_TEMPLATE = "{stem}.csv"
 MANY_ATTEMPTS = 1_000
+JOURNALS = 8
+_EVENT = (
+    '{{"time": {time:.3f}, "at": {at:.3f}, "event": "{event}", "item": "out/plate{folder:03d}/image{number:07d}.csv", '
+    '"attempt": 1{rest}, "host": "node{host}"}}\n'
+)
 
 
 def sources(items: int, folders: int) -> list[str]:
@@ -55,6 +61,10 @@ def main() -> None:
             _plant(run, listed, folders, number[0])
         case "remove":
             _remove(run, folders, everything=number[0] > 0)
+        case "journals":
+            _write_journals(run, number[0])
+        case "parse":
+            _measured(partial(_parse_journals, run), run)
         case _:
             importlib.import_module("multiprocesstools.helper")  # its import is measured elsewhere
             with ExitStack() as stack:
@@ -156,6 +166,31 @@ def _plant(run: str, listed: list[str], folders: int, number: int) -> None:
         assert item is not None, "an item that is not done cannot be claimed"
         held.append(item)
     os._exit(0)
+
+
+def _write_journals(run: str, events: int) -> None:
+    """As many instances as there are files have claimed and done one item after the other."""
+    for host, path in enumerate(_journals(run)):
+        with path.open("w") as file:
+            for step in range(events // JOURNALS):
+                number, is_end = host + JOURNALS * (step // 2), step % 2
+                file.write(_EVENT.format(
+                    time=1.7e9 + step / 100, at=step / 100, event="done" if is_end else "claimed", folder=number % 256,
+                    number=number, rest=', "seconds": 0.01, "rss": 50000000' if is_end else "", host=host,
+                ))  # fmt: skip
+
+
+def _parse_journals(run: str) -> None:
+    done = 0
+    for path in _journals(run):
+        with path.open("rb") as file:
+            for line in file:
+                done += json.loads(line)["event"] == "done"
+    assert done
+
+
+def _journals(run: str) -> list[Path]:
+    return [Path(run) / "multiprocesstools_logs" / f"earlier-{number}.jsonl" for number in range(1, JOURNALS + 1)]
 
 
 def _forget_the_peak() -> None:
