@@ -105,3 +105,40 @@ def test_status_makes_no_call_per_item(tmp_path: Path) -> None:
     counted = calls(status, tmp_path / "run", 2000, tmp_path / "trace")
     assert 0 < counted["getdents64"] < 100
     assert sum(number for what, number in counted.items() if what not in ELSEWHERE) < 5
+
+
+CRASH = """
+import os, sys
+from multiprocesstools import MultiProcessHelper
+mph = MultiProcessHelper("cost", sys.argv[1])
+assert all([mph.claim(f"held{number}.txt", directory="out") for number in range(int(sys.argv[2]))])
+os._exit(0)
+"""
+CLEAN_UP = """
+import sys
+from multiprocesstools.run.directory import Run
+from multiprocesstools.upkeep.sweeper import clean_up
+assert len(clean_up(Run(sys.argv[1])).ended) == int(sys.argv[2])
+"""
+
+
+def test_a_cleanup_after_a_crash_lists_a_directory_once_and_looks_at_nothing_that_is_done(tmp_path: Path) -> None:
+    """Each item that a dead instance held costs the same, however many are done: its claim is read, and create, fsync,
+    link and unlink of its end. The rest is one listing."""
+    few, many, more_held = (cleanup_after_a_crash(tmp_path, *case) for case in ((50, 10), (1_050, 10), (50, 20)))
+    assert few == many
+    assert few["listed"] == more_held["listed"] == 1
+    assert {what: (more_held[what] - few[what]) / 10 for what in more_held if what != "listed"} == {
+        "open": 1, "create": 1, "fsync": 1, "change": 2,
+    }  # fmt: skip
+
+
+def cleanup_after_a_crash(base: Path, done: int, held: int) -> Counter[str]:
+    """The calls of a cleanup when so many items are done and a killed process has held so many; `listed`: how often the
+    directory of the outputs was opened."""
+    run, trace = base / f"{done}-{held}", base / f"{done}-{held}.trace"
+    for code, number in ((script(), done), (CRASH, held)):
+        subprocess.run([sys.executable, "-c", code, str(run), str(number)], check=True, timeout=120)
+    counted = calls(CLEAN_UP, run, held, trace)
+    counted["listed"] = len(re.findall(f'openat.*"{run}/out", .*O_DIRECTORY', trace.read_text()))
+    return Counter({what: number for what, number in counted.items() if what not in ELSEWHERE})

@@ -90,6 +90,12 @@ def sweep(
     return work.report
 
 
+def anybody_gone(me: Instance, instances: str) -> bool:
+    """Is there a record of an instance that is proved gone? Then a sweep has something to remove."""
+    judge = me.peers.judge_claim
+    return any(judge(f"{instances}/{entry.name}").sight is Sight.GONE for entry in me.disk.list(instances))
+
+
 class _Pass:
     """One pass: who is who, and what was done."""
 

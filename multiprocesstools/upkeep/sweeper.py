@@ -12,7 +12,7 @@ from typing import TypeGuard
 from multiprocesstools.claims import identity
 from multiprocesstools.claims.identity import Identity
 from multiprocesstools.claims.instance import Instance, Rules
-from multiprocesstools.claims.sweep import Report, Waiting, sweep
+from multiprocesstools.claims.sweep import Report, Waiting, anybody_gone, sweep
 from multiprocesstools.claims.tokens import free_from, held_by_the_gone
 from multiprocesstools.crew.member import Member
 from multiprocesstools.plans.hints import folders_of_hints, forlorn
@@ -40,18 +40,19 @@ def clean_up(
     run: Run, *, force: bool = False, observe: Watcher | None = None, say: Callable[[str], None] = lambda text: None
 ) -> Report:
     """Sweep the run. With `observe` it stays until every silent owner has beaten once or was silent past patience."""
-    report = preview(run, force=force)
-    if _is_clean(report):
-        return report
+    if not anybody_gone(onlooker(run.find(), NAME), run.instances):  # else it is needed, and a look at all is spared
+        report = preview(run, force=force)
+        if _is_clean(report):
+            return report
     settings = run.settings() or Settings()
     rules = Rules(settings.beat_seconds, settings.patience_seconds, settings.max_attempts)
     member = Member(run, NAME, rules, (), say)
     try:
-        report = _pass(run, member.instance, force=force)
-        if observe is not None and not force:
+        report = _pass_anew(run, member, force=force)
+        if observe is not None and not force and report.undecided:
             _observe(run, member, settings, report, observe)
-        if report.ended or report.doubtful:
-            _look_anew(run, member, report, force=force)
+            if report.ended or report.doubtful:
+                report.carry_on(_pass_anew(run, member))
         for path in (*report.removed, *report.ended, *report.given_back):
             member.journal.add("swept", path=run.relative(path))
         return report
@@ -70,17 +71,15 @@ def _observe(run: Run, member: Member, settings: Settings, report: Report, obser
         observe(run.clock.elapsed() - began, report)
 
 
-def _look_anew(run: Run, member: Member, report: Report, *, force: bool) -> None:
-    """Repeat the pass with listings that this client asks the server for. One out of a cache may lack the final of an
-    item, so that what is left of it has waited, or its last attempt was declared over: then that end is litter, too. Or
-    it may lack what is left itself.
+def _pass_anew(run: Run, member: Member, *, force: bool = False) -> Report:
+    """A pass with listings that this client asks the server for. One out of a cache may lack the final of an item, so
+    that what is left of it waits, or its last attempt is declared over: then that end is litter, too. Or it may lack
+    what is left itself.
     """
-    paths = (*report.ended, *(waiting.path for waiting in report.doubtful))
-    directories = {*Plans(run).directories(), *map(os.path.dirname, paths)} - {run.instances}
-    for directory in sorted(directories):
+    for directory in _directories(run, Plans(run)):
         with contextlib.suppress(OSError):  # then the pass says what is wrong with it
             member.instance.stir(directory)
-    report.carry_on(_pass(run, member.instance, force=force))
+    return _pass(run, member.instance, force=force)
 
 
 def _is_clean(report: Report) -> bool:
@@ -91,10 +90,9 @@ def _pass(run: Run, me: Instance, *, force: bool = False, dry_run: bool = False)
     plans = Plans(run)
     directories, parts = plans.directories(), plans.directories_of_parts()
     placeholders = _placeholders(run, directories) if plans.any_in_place() else set()
-    kinds = [f"{run.home}/{kind}" for kind in ("locks", "limits")]
-    locks = _give_locks_back(run, me, kinds, force=force, dry_run=dry_run)
+    locks = _give_locks_back(run, me, _kinds(run), force=force, dry_run=dry_run)
     report = sweep(
-        me, run.instances, [*directories, *kinds], placeholders=placeholders, parts=parts, members=plans.members,
+        me, run.instances, _directories(run, plans), placeholders=placeholders, parts=parts, members=plans.members,
         force=force, dry_run=dry_run,
     )  # fmt: skip
     report.given_back += locks.given_back
@@ -103,6 +101,15 @@ def _pass(run: Run, me: Instance, *, force: bool = False, dry_run: bool = False)
     own = [directory for directory in (run.home, run.plans, run.directory) if directory not in directories]
     _sweep_private(run, own, report, force=force, dry_run=dry_run)
     return report
+
+
+def _directories(run: Run, plans: Plans) -> list[str]:
+    """What a sweep goes through."""
+    return [*plans.directories(), *_kinds(run)]
+
+
+def _kinds(run: Run) -> list[str]:
+    return [f"{run.home}/{kind}" for kind in ("locks", "limits")]
 
 
 def _give_locks_back(run: Run, me: Instance, kinds: list[str], *, force: bool, dry_run: bool) -> Report:
