@@ -40,8 +40,9 @@ def clean_up(
     run: Run, *, force: bool = False, observe: Watcher | None = None, say: Callable[[str], None] = lambda text: None
 ) -> Report:
     """Sweep the run. With `observe` it stays until every silent owner has beaten once or was silent past patience."""
-    if not anybody_gone(onlooker(run.find(), NAME), run.instances):  # else it is needed, and a look at all is spared
-        report = preview(run, force=force)
+    looker = onlooker(run.find(), NAME)
+    if not anybody_gone(looker, run.instances):  # else it is needed, and a look at everything is spared
+        report = _pass(run, looker, force=force, dry_run=True)
         if _is_clean(report):
             return report
     settings = run.settings() or Settings()
