@@ -84,4 +84,6 @@ class Directories:
         if slot.directory not in self.chunked:
             self.chunked[slot.directory] = self._plans.chunked_in(slot.directory)
         chunked = self.chunked[slot.directory]
-        return slot._replace(chunk=self._plans.chunk_of(slot.directory, slot.name, chunked)) if chunked else slot
+        if not chunked:
+            return slot
+        return slot._replace(chunk=self._plans.chunk_of(slot.directory, slot.name, chunked, insist=True))

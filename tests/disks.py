@@ -129,6 +129,9 @@ class Faulty(PosixDisk):
     def unlink(self, path: str) -> bool:
         return self._do("unlink", path)
 
+    def remove_tree(self, path: str) -> None:
+        self._do("remove_tree", path)
+
     def look(self, path: str) -> Any:
         return self._do("look", path)
 

@@ -79,6 +79,23 @@ def kill_beside_a_writer(source: int, path: Path) -> None:
     time.sleep(0.5)
 
 
+def kill_beside_a_late_writer(source: int, path: Path) -> None:
+    """Those beside the one that is killed write a second later, and say so by a file beside the run."""
+    if source == 0:
+        time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(1.0)
+    path.write_text(str(source))
+    (path.parents[1].parent / f"finished-{source}").touch()
+    time.sleep(60)
+
+
+def raise_beside_one_that_is_killed(source: int, path: Path) -> None:
+    if source == 0:
+        raise ValueError("broken")
+    kill_beside_a_late_writer(source - 1, path)
+
+
 def raise_what_cannot_be_read(source: int, path: Path) -> None:
     if source == 1:
         raise TwoFacts(1, 2)

@@ -279,3 +279,28 @@ def test_once_waits_for_an_item_of_a_chunk(run: Path) -> None:
         assert mph.once("3.txt", lambda path: path.write_text("never"), directory="out").read_text() == "3"
         with pytest.raises((ItemFailed, ZeroDivisionError)):
             mph.once("new.txt", lambda path: 1 / 0, directory="out")
+
+
+def test_an_item_that_is_claimed_by_itself_before_the_list_is_cut_is_in_no_chunk(run: Path) -> None:
+    done, single = [], None
+    with helper(run) as one, helper(run) as other:
+        for item in one.items(
+            range(500), final="{value}.txt", directory="out", progress=False, chunk="auto", wait=False
+        ):
+            with item:
+                time.sleep(0.002)
+                item.path.touch()
+            done.append(item.source)
+            single = single or other.claim("400.txt", directory="out")
+        assert single is not None
+        with single:
+            single.path.touch()
+    assert sorted([*done, 400]) == list(range(500))
+
+
+def test_an_item_is_won_with_its_chunk_when_somebody_has_cut_the_list_before_it_is_claimed(run: Path) -> None:
+    write_all(run, 60, chunk="auto")
+    os.remove(run / "out" / "50.txt")
+    with helper(run) as mph, mph.claim("50.txt", directory="out") as item:  # type: ignore[union-attr]
+        item.path.touch()
+    assert hidden(run) == [] and len(os.listdir(run / "out")) == 60

@@ -1,5 +1,6 @@
 """The loop among others: what it waits for, what it leaves, and when it ends."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from multiprocesstools import MultiProcessHelper
 from multiprocesstools.display.progress import Tally
 from multiprocesstools.errors import FinalOfAnotherKind, TooManyFailures
+from tests.disks import Faulty, fail_once
 
 TAKE = """
 import os, sys
@@ -174,6 +176,52 @@ def test_files_and_directories_do_not_mix_in_one_list_of_finals(tmp_path: Path) 
     (tmp_path / "1").touch()
     with helper(tmp_path) as mph, pytest.raises(FinalOfAnotherKind, match="a directory, while '1' is a file"):
         next(iter(mph.items(range(3), final="{value}", progress=False)))
+
+
+def test_what_is_wrong_with_the_list_is_said_with_a_bar_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bar has not begun then."""
+    (tmp_path / "0").mkdir()
+    (tmp_path / "1").touch()
+    monkeypatch.setattr("multiprocesstools.display.progress._is_in_front", lambda: True)
+    handler = signal.getsignal(signal.SIGTERM)
+    with helper(tmp_path) as mph:
+        with pytest.raises(FinalOfAnotherKind):
+            next(iter(mph.items(range(3), final="{value}")))
+        assert signal.getsignal(signal.SIGTERM) == handler
+
+
+def test_a_directory_that_cannot_be_listed_to_be_counted_ends_no_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, tallies = Faulty(), list[Tally]()
+    monkeypatch.setattr("multiprocesstools.run.directory.PosixDisk", lambda: disk)
+    monkeypatch.setattr("multiprocesstools.display.progress.Told.count_seconds", 0.0)
+    with helper(tmp_path) as mph:
+        for number, item in enumerate(mph.items(range(5), final="{value}", directory="out", progress=tallies.append)):
+            with item:
+                item.path.touch()
+                if number == 0:
+                    error = OSError(errno.EIO, os.strerror(errno.EIO))
+                    fail_once(disk, "list", error, when=lambda directory: directory.endswith("/out"))
+    assert len(os.listdir(tmp_path / "out")) == tallies[-1].done == 5
+
+
+def test_a_loop_that_ends_early_counts_every_directory_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("multiprocesstools.loop.scout.lists_all_at_start", lambda folders, instances: False)
+    for folder in range(700):
+        (tmp_path / str(folder)).mkdir()
+        for name in "abc":
+            (tmp_path / str(folder) / name).touch()
+    os.remove(tmp_path / "0" / "a"), os.remove(tmp_path / "0" / "b")
+    finals, tallies = [f"{folder}/{name}" for folder in range(700) for name in "abc"], list[Tally]()
+    with helper(tmp_path, durable=False) as mph:
+        for item in mph.items(finals, final="{value}", order="given", progress=tallies.append):
+            with item:
+                item.path.touch()
+            break
+    assert (tallies[-1].done, tallies[-1].open) == (2099, 1)
 
 
 def test_a_forked_child_that_goes_on_with_its_parents_loop_is_told_so(tmp_path: Path) -> None:

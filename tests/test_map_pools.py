@@ -9,12 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from multiprocesstools import MultiProcessHelper
+from multiprocesstools.calls.flight import Flight
 from multiprocesstools.claims import identity
 from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.errors import BadArgument, ExecutorUnusable, PoolBroken
@@ -25,6 +27,7 @@ from tests.mapped import (
     kill_beside_a_writer,
     leave,
     mapped,
+    raise_beside_one_that_is_killed,
     raise_what_cannot_be_read,
     raise_what_looks_broken,
     write,
@@ -51,6 +54,18 @@ def forked(workers: int = 2) -> ProcessPoolExecutor:
 
 def spawned() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(2, multiprocessing.get_context("spawn"))
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool that breaks takes its time to end the workers that are left."""
+    terminate = multiprocessing.process.BaseProcess.terminate
+
+    def terminate_late(process: Any) -> None:
+        time.sleep(1.5)
+        terminate(process)
+
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "terminate", terminate_late)
 
 
 class TestKilledWorkers:
@@ -91,16 +106,9 @@ class TestKilledWorkers:
 
     @pytest.mark.parametrize("given", [True, False], ids=["given", "made"])
     def test_what_a_worker_writes_until_the_broken_pool_has_ended_it_is_removed(
-        self, run: Path, mph: MultiProcessHelper, monkeypatch: pytest.MonkeyPatch, given: bool
+        self, run: Path, mph: MultiProcessHelper, late: None, given: bool
     ) -> None:
-        """A pool that breaks says so before it ends the workers that are left. Here it takes its time for that."""
-        terminate = multiprocessing.process.BaseProcess.terminate
-
-        def terminate_late(process: Any) -> None:
-            time.sleep(0.5)
-            terminate(process)
-
-        monkeypatch.setattr(multiprocessing.process.BaseProcess, "terminate", terminate_late)
+        """A pool that breaks says so before it ends the workers that are left."""
         if given:
             with forked() as executor, pytest.raises(PoolBroken):
                 mapped(mph, kill_beside_a_writer, range(2), executor, order="given")
@@ -109,6 +117,44 @@ class TestKilledWorkers:
             assert (summary.done, summary.failed) == (1, 1)
         assert {event["item"] for event in events(run, "failed")} == {"out/0.txt", "out/1.txt"}
         assert_all_ended(run)
+
+    def test_what_a_pool_held_that_breaks_while_the_loop_ends_is_removed_when_it_has_ended_its_workers(
+        self, run: Path, late: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        give_back = Flight.give_back
+
+        def give_back_what_broke(flight: Flight) -> None:
+            wait_until(lambda: all(sent.future.done() for sent in flight._sent.values()), "the pool is broken")
+            give_back(flight)
+
+        monkeypatch.setattr(Flight, "give_back", give_back_what_broke)
+        strict = MultiProcessHelper("test", run, on_error="raise", **QUIET)
+        with strict as mph, forked(3) as executor, pytest.raises(ValueError, match="broken"):
+            mapped(mph, raise_beside_one_that_is_killed, range(3), executor, order="given")
+        assert list(run.parent.glob("finished-1")), "it did write after that"
+        wait_until(lambda: not any(name.startswith(".mpt-") for name in hidden(run)), "what it wrote is removed")
+        assert_all_ended(run)
+
+    def test_a_broken_pool_that_never_ends_keeps_nobody_waiting(
+        self, run: Path, mph: MultiProcessHelper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Since Python 3.12 it holds its lock until its workers have ended, and one may refuse to. A shutdown that does
+        not wait would wait for that lock."""
+        monkeypatch.setattr("multiprocesstools.calls.executors._END_SECONDS", 0.2)
+        ended = threading.Event()
+
+        class Held(ProcessPoolExecutor):
+            def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+                if refuses(self):
+                    ended.wait(60)
+                super().shutdown(wait=wait, cancel_futures=cancel_futures)
+
+        began = time.monotonic()
+        make = partial(Held, 2, multiprocessing.get_context("fork"))
+        summary = mapped(mph, kill_at_three, range(2, 8), make, order="given")
+        ended.set()
+        assert (summary.done + summary.failed, summary.unfinished) == (6, 0)
+        assert time.monotonic() - began < 30
 
     def test_all_that_a_broken_pool_held_counts_as_one_failure_in_a_row(self, run: Path) -> None:
         with MultiProcessHelper("test", run, stop_after=2, **QUIET) as mph:
@@ -269,6 +315,25 @@ with helper(max_attempts=1) as mph, {executor} as pool:
         say("interrupted")
         raise
 """
+BREAKING = """
+import multiprocessing.process
+from concurrent.futures import ProcessPoolExecutor
+from tests.mapped import kill_beside_a_late_writer
+told = []
+def terminate_late(process):
+    told or (told.append(True), say("broken"))
+    time.sleep(1.5)
+    terminate(process)
+terminate = multiprocessing.process.BaseProcess.terminate
+multiprocessing.process.BaseProcess.terminate = terminate_late
+with helper() as mph, ProcessPoolExecutor(3) as pool:
+    try:
+        mph.map(kill_beside_a_late_writer, range(3), final="{value}.txt", directory="out", executor=pool,
+                order="given", progress=False)
+    except KeyboardInterrupt:
+        say("interrupted")
+        raise
+"""
 THREADS, PROCESSES = (WORKING.format(executor=f"{kind}PoolExecutor(2)") for kind in ("Thread", "Process"))
 MADE = PROCESSES.replace(", ProcessPoolExecutor(2) as pool", "").replace("=pool", "=lambda: ProcessPoolExecutor(2)")
 
@@ -325,6 +390,16 @@ class TestSignals:
         assert_dropped(run, working)
         assert len(hidden(run)) == 4
         assert events(run, "failed") == [] and len(events(run, "dropped")) == 2
+
+    def test_ctrl_c_while_a_broken_pool_ends_its_workers(self, run: Path) -> None:
+        """It waits until they have: until then they may write."""
+        with Child(run, BREAKING) as child:
+            child.hear("broken")
+            child.send(signal.SIGINT)
+            child.hear("interrupted")
+            assert child.finish() == -signal.SIGINT
+        assert list(run.parent.glob("finished-*")), "one did write after that"
+        assert_all_ended(run)
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
     def test_workers_end_with_their_owner(self, run: Path, number: signal.Signals) -> None:

@@ -181,7 +181,8 @@ def test_a_request_is_heard_although_a_listing_fell_between_two_changes_of_one_t
     takes its listing for fresh until the directory changes in another."""
     lab.run("n1", [lab.python, "-c", _A_RUN, SHARED / "ticks", SHARED / "heard"]).check()
     listening = lab.start("n1", [lab.python, "-c", _HEAR, SHARED / "ticks", SHARED / "heard"])
-    told = lab.run("n2", [lab.python, "-c", _ASK, SHARED / "ticks", SHARED / "heard", REQUESTS]).check().output
+    asking = [lab.python, "-c", _ASK, SHARED / "ticks", SHARED / "heard", REQUESTS]
+    told = lab.run("n2", asking, timeout=180).check().output
     assert told.split() == ["heard"] * REQUESTS
     assert json.loads(listening.wait(60).check().output) == {"asked": REQUESTS, "taken back": REQUESTS}
 

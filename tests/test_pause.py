@@ -1,5 +1,6 @@
 """`pause` and `resume`, with the real command and real processes."""
 
+import errno
 import os
 import pty
 import re
@@ -14,6 +15,7 @@ from multiprocesstools import MultiProcessHelper
 from multiprocesstools.errors import HelperClosed, StopRequested
 from multiprocesstools.run.directory import Run
 from multiprocesstools.run.requests import PAUSE, STOP, Requests, request, withdraw
+from tests.disks import Faulty, fail_once
 from tests.processes import CHECKOUT, Child, command, events, hidden, outputs, records, wait_until
 
 LOOP = """
@@ -257,6 +259,66 @@ def test_tokens_are_obeyed_by_those_that_did_not_find_them(run: Path) -> None:
         assert withdraw(place, PAUSE) and not withdraw(place, PAUSE)
         early.look(), late.look()
         assert (early.paused, late.paused, early.stop_requested) == (False, False, False)
+
+
+IN_HAND = """
+from concurrent.futures import ThreadPoolExecutor
+def work(source, path):
+    if source == 1:
+        open(f"{RUN}/begun", "x").close()
+    while source == 1 and not os.path.exists(f"{RUN}/enough"):
+        time.sleep(0.01)
+    time.sleep(0.1)
+    path.touch()
+with helper(beat_seconds=0.05) as mph, ThreadPoolExecutor(2) as executor:
+    mph.map(work, range(100), final="{value}.txt", executor=executor, order="given", progress=False)
+"""
+
+
+def test_what_an_executor_has_in_hand_is_finished_in_a_pause(run: Path) -> None:
+    with Child(run, IN_HAND) as child:
+        wait_until((run / "begun").exists, "an item is in hand")
+        pause(run)
+        (run / "enough").touch()
+        wait_until((run / "1.txt").exists, "it is published although the run is paused")
+        assert len(list(run.glob("*.txt"))) < 100
+        said("resume", run)
+        assert child.finish() == 0
+    assert len(list(run.glob("*.txt"))) == 100
+
+
+UNTIL = """
+from datetime import timedelta
+with helper(beat_seconds=0.05) as mph:
+    for item in items(mph, range(3), until=timedelta(seconds=4)):
+        with item:
+            say("at", item.source)
+            wait()
+            item.path.touch()
+say("over", mph.stop_requested)
+"""
+
+
+def test_a_loop_whose_time_is_over_does_not_stay_for_the_end_of_a_pause(run: Path) -> None:
+    with Child(run, UNTIL) as child:
+        child.hear("at 0")
+        pause(run)
+        child.go_on()
+        child.hear("over False")
+        assert child.finish() == 0
+
+
+def test_an_old_request_that_cannot_be_read_at_once_is_no_new_one_later(run: Path) -> None:
+    """A soft mount answers EIO while its server restarts."""
+    request(Run(run).prepare(), PAUSE)
+    disk = Faulty()
+    fail_once(disk, "read", OSError(errno.EIO, os.strerror(errno.EIO)))
+    place = Run(run, disk=disk)
+    with closing(place.raw.hold(place.home)) as home:
+        late = Requests(place, home)
+        late.look()
+        assert not late.paused
+        assert sum(verb == "read" for verb, _ in disk.calls) == 3
 
 
 BAR = """

@@ -1,6 +1,8 @@
 """What is watched, and listed for a bar, while others work."""
 
+import errno
 import itertools
+import os
 import threading
 import time
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from multiprocesstools import MultiProcessHelper
+from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.loop.order import FEW_FOLDERS
 from multiprocesstools.loop.watch import Counting, Stillness, Watch
 from multiprocesstools.plans.finals import Folder
@@ -64,6 +67,8 @@ def test_for_a_bar_few_directories_are_all_counted_and_many_in_turn() -> None:
     one, two = counting.choose(many, 1), counting.choose(many, 1)
     assert one and two and not set(map(id, one)) & set(map(id, two))
     assert Counting(2.0).choose(many, 1000) == []
+    counting = Counting(2.0)
+    assert [len(counting.choose(many, 1000)) for _ in range(120)].count(1) > 1, "what is too much at once is saved for"
 
 
 def test_a_directory_that_looks_the_same_for_long_is_due_ever_more_rarely() -> None:
@@ -97,3 +102,42 @@ def test_an_item_is_seen_done_whose_final_came_in_the_tick_of_the_last_listing(
                 assert not ended.is_set()
                 item.path.touch()
         assert ended.wait(10)
+
+
+class Full(PosixDisk):
+    """No room for one more file among the outputs."""
+
+    def create(self, path: str, data: bytes, *, durable: bool = False) -> None:
+        if "/out/" in path:
+            refused.append(path)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        super().create(path, data, durable=durable)
+
+
+refused: list[str] = []
+
+
+def test_one_that_waits_for_others_needs_no_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    timing = {"beat_seconds": 0.1, "patience_seconds": 30.0}
+    said: list[str] = []
+
+    def wait() -> None:
+        try:
+            with MultiProcessHelper("test", tmp_path, **timing) as other:
+                said.extend(map(str, other.items(["x"], final="{value}.txt", directory="out", progress=False)))
+        except OSError as error:
+            said.append(str(error))
+
+    with MultiProcessHelper("test", tmp_path, **timing) as owner:
+        for item in owner.items(["x"], final="{value}.txt", directory="out", progress=False):
+            with item:
+                monkeypatch.setattr("multiprocesstools.run.directory.PosixDisk", Full)
+                waiting = threading.Thread(target=wait, daemon=True)
+                waiting.start()
+                deadline = time.monotonic() + 10
+                while len(refused) < 2 and waiting.is_alive() and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                item.path.touch()
+    waiting.join(10)
+    assert (said, waiting.is_alive()) == ([], False)
+    assert len(refused) >= 2

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from multiprocesstools.calls.call import Call
@@ -49,12 +50,11 @@ class Executors:
         """Have a worker do `Call.work`. BrokenExecutor; ExecutorUnusable when it was shut down."""
         return self._submit(self._call.work, *arguments)
 
-    def see_the_end(self) -> None:
-        """The executor is broken, and about to end its workers, of which some may still write. Wait for that; not
-        for ever, because a worker may refuse to end."""
-        end = threading.Thread(target=self._end, args=(self._executor,), daemon=True, name="multiprocesstools-executor")
-        end.start()
-        end.join(_END_SECONDS)
+    @property
+    def see_the_end(self) -> Callable[[], None]:
+        """What waits until the workers of the present executor have ended; not for ever, because one may refuse to. For
+        when it is broken: it says so before it ends them, and some may still write."""
+        return partial(_shut_down, self._executor, wait=True)
 
     def renew(self, held: int) -> None:
         """The executor is broken; it held so many items. Make a new one. PoolBroken if there is no way to."""
@@ -102,14 +102,26 @@ class Executors:
         executor: Executor = made
         return executor
 
-    def _end(self, broken: Any) -> None:
-        with suppress(Exception):
-            broken.shutdown(wait=True)
-
     def _let_go(self, *, wait: bool) -> None:
         if self._make is not None and self._executor is not None:
-            self._executor.shutdown(wait=wait)
+            if wait:
+                self._executor.shutdown()
+            else:
+                _shut_down(self._executor, wait=False)
             self._executor = None
+
+
+def _shut_down(executor: Any, *, wait: bool) -> None:
+    """In a thread, for which somebody waits a few seconds: one that is broken holds its own lock until its workers have
+    ended (Python 3.12 and newer), so that even a shutdown that does not wait would."""
+
+    def shut_down() -> None:
+        with suppress(Exception):
+            executor.shutdown(wait=wait)
+
+    end = threading.Thread(target=shut_down, daemon=True, name="multiprocesstools-executor")
+    end.start()
+    end.join(_END_SECONDS)
 
 
 def processors() -> int:

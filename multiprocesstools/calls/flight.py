@@ -12,8 +12,10 @@ worker does it, see `call`).
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -115,7 +117,7 @@ class Flight:
             begun = not sent.future.cancel()
             sent.item.give_back()
             if begun:
-                sent.future.add_done_callback(partial(self._clear, sent.item))
+                sent.future.add_done_callback(partial(self._clear, sent.item, self._executors.see_the_end))
 
     # -- inside
 
@@ -182,10 +184,24 @@ class Flight:
         except BrokenExecutor as error:
             if not self._held:
                 self._held = len(self._sent)
-                self._executors.see_the_end()  # a worker that still runs could write what is about to be removed
+                with self._crew.guard.critical:
+                    self._executors.see_the_end()  # a worker that still runs could write what is about to be removed
             raise WorkerDied(self._held) from error
 
-    def _clear(self, item: Item, future: "Future[Any]") -> None:
+    def _clear(self, item: Item, see_the_end: Callable[[], None], future: "Future[Any]") -> None:
+        """The attempt has ended, or its pool is broken: the thread that says so ends the workers only after that."""
+
+        def clear() -> None:
+            see_the_end()
+            self._discard(item)
+
+        if _is_broken(future):
+            with suppress(RuntimeError):  # none begins any more when the interpreter ends
+                threading.Thread(target=clear, name="multiprocesstools-executor").start()
+                return
+        self._discard(item)
+
+    def _discard(self, item: Item) -> None:
         for path in item.paths:
             discard(self._crew.latest_member.instance, str(path))
 

@@ -80,8 +80,7 @@ class Instance:
         self.beat_offset = record.beat_offset(self._encoded)
         self._kept: Kept | None = None
         self._keeping = threading.Lock()  # a closed descriptor may be another file's by the time of a late beat
-        self._must_look, self._sought = False, 0
-        self.inode = 0
+        self._must_look, self._sought, self.inode = False, 0, 0
         self.peers = Peers(
             self.disk, clock, instances, own.id, beat_seconds=rules.beat_seconds,
             patience_seconds=rules.patience_seconds, is_gone=is_gone, own_beat=lambda: self.beats.latest,
@@ -195,8 +194,10 @@ class Instance:
     def stir(self, directory: str) -> None:
         """Change a directory, so that this client asks the server when it lists it next."""
         path = self.private(directory)
-        self.disk.create(path, b"")
-        self.disk.unlink(path)
+        try:
+            self.disk.create(path, b"")
+        finally:  # whatever interrupts it: without the record of this instance nobody would know whose it is
+            self.disk.unlink(path)
 
     @cached_property
     def copy(self) -> bytes:

@@ -233,7 +233,8 @@ class _Pass:
         is_item = staged.name != PRIVATE_SUFFIX and listing.directory not in self._parts
         done = is_item and listing.is_done(staged.name)
         if self._counts_as_gone(verdict) or (done and verdict.sight is Sight.SILENT):
-            self._remove(path, self._me.disk.remove_tree)
+            if not self._remove(path, self._me.disk.remove_tree):
+                self._blocked.add(staged.owner)  # without its record nobody would know that it is gone
         else:
             self._wait(path, verdict, "a staging file")
 
@@ -277,12 +278,13 @@ class _Pass:
             return f"{whose}, silent for {verdict.silent_seconds:.0f} s"
         return f"{whose}, of which it is not known whether it lives"
 
-    def _remove(self, path: str, remove: Callable[[str], object] | None = None) -> None:
-        """Only a staging file may be a folder; whoever made another one keeps its content."""
+    def _remove(self, path: str, remove: Callable[[str], object] | None = None) -> bool:
+        """Could it be? Only a staging file may be a folder; whoever made another one keeps its content."""
         if not self._dry_run:
             try:
                 (remove or self._me.disk.unlink)(path)
             except OSError as error:
                 self.report.unreadable.append(f"{path}: {error.strerror}")
-                return
+                return False
         self.report.removed.append(path)
+        return True

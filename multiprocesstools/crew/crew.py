@@ -86,12 +86,15 @@ class Crew:
         """Is this instance to begin nothing new, for as long as it is not asked to stop?"""
         return self.latest_member.requests.paused and not self.latest_member.requests.stop_requested
 
-    def wait_out_pause(self) -> None:
-        """While the run is paused: wait until it goes on, or until this instance is asked to stop or gets a signal.
+    def wait_out_pause(self, is_over: Callable[[], bool] = lambda: False) -> None:
+        """While the run is paused: wait until it goes on, or until this instance is asked to stop or gets a signal, or
+        `is_over`.
 
         Not inside `guard.critical`, where signals would wait too. HelperClosed.
         """
         while self.member() is self.latest_member and self.paused and self.guard.signalled is None:
+            if is_over():
+                return
             self.run.clock.sleep(_TICK_SECONDS)
 
     def take(

@@ -107,8 +107,8 @@ class Board:
     def _learn_chunks(self, folder: Folder, listing: Listing) -> None:
         """What belongs to a chunk that has a claim was tried."""
         cut, count = self._work.cut, len(folder.names)
-        self.chunks[folder.first] = found = [(name, cut.places_of(name, count)) for name in listing.items]
-        found[:] = [(name, places) for name, places in found if places]
+        found = [(name, places) for name in listing.items if (places := cut.places_of(name, count))]
+        self.chunks[folder.first] = found  # whole: the heart learns, too, while the loop removes what is done of them
         for _, places in found:
             self.note_taken(range(folder.first + places.start, folder.first + places.stop))
 

@@ -87,5 +87,5 @@ class Chunks:
             self._work.cut = self._propose(self._suggested(items, seconds) if items else 1)
 
     def _suggested(self, items: int, seconds: float) -> int:
-        instances = len(self._crew.run.raw.list(self._crew.run.instances))
+        instances = len(self._crew.run.disk.list(self._crew.run.instances))
         return suggested_items(seconds / items, self._board.states.count(OPEN), instances)

@@ -36,7 +36,7 @@ class Course:
             return True
         if self._crew.paused:
             hold()
-            self._crew.wait_out_pause()
+            self._crew.wait_out_pause(self.is_over)
         return not self.is_over()
 
     # -- what items take

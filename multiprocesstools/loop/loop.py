@@ -20,6 +20,7 @@ from multiprocesstools.claims.identity import own_pid
 from multiprocesstools.claims.slots import Files, Slot
 from multiprocesstools.claims.survey import State
 from multiprocesstools.crew.crew import Crew
+from multiprocesstools.crew.member import Member
 from multiprocesstools.display.progress import Progress
 from multiprocesstools.errors import ForkedLoop, ItemNotEntered
 from multiprocesstools.items.fate import Fate, Streak
@@ -69,10 +70,10 @@ class Loop:
         crew.guard.enter()
         if threading.current_thread() is threading.main_thread():
             crew.guard.signalled = None
-        member.at_beat.append(self._count_at_beat)
         try:
             self._scout.survey()
             self._progress.start(self._board.tally())
+            member.at_beat.append(self._count)
             yield from self._measure()
             yield from self._untried()
             yield from self._rest()
@@ -81,13 +82,19 @@ class Loop:
             self._scout.clear_chunks()
         finally:
             if member.instance.pid == own_pid():  # not in a forked child, which has inherited the loop
-                member.at_beat.remove(self._count_at_beat)
-                if self._flight:
-                    self._flight.give_back()
-                member.journal.flush()
-                tally = self._scout.final_tally()
-                self._progress.stop(tally, self._course.close(tally.open))
-                crew.guard.leave()
+                try:
+                    self._end(member)
+                finally:
+                    crew.guard.leave()
+
+    def _end(self, member: Member) -> None:
+        if self._flight:
+            self._flight.give_back()
+        member.journal.flush()
+        if self._count in member.at_beat:  # else it has not even begun
+            member.at_beat.remove(self._count)
+            tally = self._scout.final_tally()
+            self._progress.stop(tally, self._course.close(tally.open))
 
     def _measure(self) -> Iterator[Item]:
         """Some items one by one, until it is known how large chunks should be."""
@@ -206,9 +213,10 @@ class Loop:
 
     def _hold(self) -> None:
         """The run is paused: what is in hand is finished all the same."""
-        if self._flight:
-            self._flight.land(0.0)
         self._show()
+        while self._flight and self._crew.paused and not self._is_over():
+            self._flight.land(_TICK_SECONDS)
+            self._show()
 
     def _is_held(self) -> bool:
         """Is nothing to be begun now? What was listed is old when it goes on, and of a chunk nothing is kept."""
@@ -275,8 +283,7 @@ class Loop:
         if fate is Fate.FAILED:
             self._note_failure(item, error)
         if self._progress.is_due():
-            self._scout.count()
-            self._show()
+            self._count()
 
     def _note_failure(self, item: Item, error: BaseException | None) -> None:
         self._streak.last_error = error
@@ -285,7 +292,7 @@ class Loop:
 
     # -- counting
 
-    def _count_at_beat(self) -> None:
+    def _count(self) -> None:
         self._scout.count()
         self._show()
 

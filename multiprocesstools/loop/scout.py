@@ -6,6 +6,7 @@ outputs while an instance runs.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from multiprocesstools.claims.again import try_again
 from multiprocesstools.claims.assess import assess
@@ -140,22 +141,21 @@ class Scout:
         self.board.hear(heard)
 
     def count(self, *, now: bool = False) -> None:
-        """Count what the other machines have done; seldom enough to cost the server next to nothing."""
+        """Count what the other machines have done; seldom enough to cost the server next to nothing. `now`: all."""
         began = time.monotonic()
         if self._count_seconds == float("inf") or (began < self._next_count and not now):
             return
         instance, raw = self._crew.latest_member.instance, self._crew.run.raw
-        for folder in self._counting.choose(self.board.open_folders(), self.instances):
-            self.board.learn(folder, instance.listing(folder.path, raw, self.board.names(folder)))
+        folders = self.board.open_folders()
+        with suppress(OSError):  # whoever needs what is in there will say what is wrong
+            for folder in folders if now else self._counting.choose(folders, self.instances):
+                self.board.learn(folder, instance.listing(folder.path, raw, self.board.names(folder)))
         spent = time.monotonic() - began
         self._next_count = time.monotonic() + max(self._count_seconds, 50 * spent)
 
     def final_tally(self) -> Tally:
         """Count for the last time."""
-        try:
-            self.count(now=True)
-        except OSError:
-            pass  # the directory is gone or unreachable, which the error that ends the loop says
+        self.count(now=True)
         return self.board.tally()
 
     def end_if_over(self, index: int, slot: Slot, finding: Finding) -> None:
@@ -171,10 +171,8 @@ class Scout:
         """Others hold what is open in this directory. If it has looked the same for long, have the server asked."""
         folder = self.board.folders[number]
         if self._stillness.is_due(number, self.board.count_unsettled(folder), time.monotonic()):
-            try:
+            with suppress(OSError):  # on a full disk others may go on; what else is wrong with it the listing says
                 self._crew.member().instance.stir(folder.path)
-            except OSError as error:
-                raise unusable(folder.path, error) from error
 
     def _list(self, directory: str, names: Callable[[bool], Noted]) -> Listing:
         try:

@@ -86,16 +86,18 @@ class Counting:
 
     def __init__(self, every_seconds: float) -> None:
         self._operations = _COUNTING_PER_SECOND * every_seconds
-        self._turn = 0
+        self._turn, self._saved = 0, 0.0
 
     def choose(self, folders: list[Folder], instances: int) -> list[Folder]:
         if len(folders) < FEW_FOLDERS:
             return folders
-        room, chosen = self._operations / instances, []
+        room, chosen = self._saved + self._operations / instances, list[Folder]()
         for folder in folders[self._turn :] + folders[: self._turn]:
-            room -= listing_cost(len(folder.names))
-            if room < 0:
+            cost = listing_cost(len(folder.names))
+            if room < cost:
                 break
+            room -= cost
             chosen.append(folder)
+        self._saved = 0.0 if chosen else room  # until it is enough for one
         self._turn = (self._turn + len(chosen)) % len(folders)
         return chosen

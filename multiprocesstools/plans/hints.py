@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from multiprocesstools.claims.disk import ABSENT
+from multiprocesstools.claims.disk import ABSENT, Disk
 from multiprocesstools.plans.plans import Plans
 from multiprocesstools.run.directory import Run
 
@@ -47,7 +47,7 @@ class Hints:
         """OSError: nothing was heard."""
         hints = _hints_in(self._run, self.directory)
         if self._run.clock.elapsed() >= self._look_again or any(hint["who"] not in self._seen for hint in hints):
-            self._seen = self._standing()
+            self._seen = self._standing(self._run.raw)
         heard = Heard(max(len(self._seen), 1))
         for hint in hints:
             if hint["who"] in self._seen:
@@ -58,14 +58,14 @@ class Hints:
         return heard
 
     def count_instances(self) -> int:
-        self._seen = self._standing()
+        self._seen = self._standing(self._run.disk)
         return max(len(self._seen), 1)
 
-    def _standing(self) -> set[str]:
+    def _standing(self, disk: Disk) -> set[str]:
         """The names of the records. While this instance runs, a hint stays true although its instance has left; so they
         need not be listed each time."""
         self._look_again = self._run.clock.elapsed() + FRESH_SECONDS
-        return {entry.name for entry in self._run.raw.list(self._run.instances) if entry.name[0] != "."}
+        return {entry.name for entry in disk.list(self._run.instances) if entry.name[0] != "."}
 
     def tell_taken(self, folder: int, who: str) -> None:
         self._tell(f"taken-{folder}-0-0.{who}")
@@ -81,7 +81,7 @@ class Hints:
         """The hints that have this instance's name become those of one that stays, or go with the last one."""
         try:
             hints = [hint for hint in _hints_in(self._run, self.directory) if hint["who"] == own]
-            others = sorted(self._standing() - {own}) if hints else []
+            others = sorted(self._standing(self._run.raw) - {own}) if hints else []
             for hint in hints:
                 path = f"{self.directory}/{hint[0]}"
                 if others:

@@ -20,7 +20,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from multiprocesstools.claims.slots import chunk_name
 from multiprocesstools.claims.whole import Torn, read_json, readings
 from multiprocesstools.errors import DuplicateFinal, ListChanged, NewerFormat
 from multiprocesstools.plans.agreement import Agreement
@@ -173,13 +172,19 @@ class Plans:
         cuts = self._cuts[directory]
         return [name for cut, names in cuts for name in map(names.__getitem__, cut.places_of(chunk, len(names)))]
 
-    def chunk_of(self, directory: str, name: str, chunked: list[Plan]) -> str:
-        """The chunk that a final belongs to in one of these lists; empty if it is claimed by itself."""
+    def chunk_of(self, directory: str, name: str, chunked: list[Plan], *, insist: bool = False) -> str:
+        """The chunk that a final belongs to in one of these lists; empty if it is claimed by itself.
+
+        A list that nobody has measured yet has no chunks. With `insist` it will have none: an item that is claimed by
+        itself now could be won with a chunk later.
+        """
         for plan in chunked:
             names = self.names_in(plan, directory)
             if name in names:
                 cut, place = self.cut(plan), names.index(name)
-                return cut.chunk(place) or ("" if cut.items or place < cut.head else chunk_name(plan.key, 0))
+                if insist and not cut.items and place >= cut.head:
+                    cut = self.propose(plan, 1)
+                return cut.chunk(place)
         return ""
 
     def replace(self, plan: Plan) -> None:

@@ -20,6 +20,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from json.encoder import encode_basestring_ascii as _text
 from operator import itemgetter
 from queue import SimpleQueue
@@ -112,8 +113,9 @@ class Journal:
     def _new_lines(self) -> bytes:
         """The lines of what was noted since the last write, in the order in which it was."""
         lines = self._ended_lines()
-        while self._notes:
-            lines.append(self._line(*self._notes.popleft()))
+        with suppress(IndexError):
+            while self._notes:
+                lines.append(self._line(*self._notes.popleft()))
         for claim in self._hands.in_work():  # after the ends: what has ended by now has no beginning of its own
             if claim.name and not (claim.told or claim.given_up or claim.is_chunk):
                 claim.told = True
@@ -124,7 +126,10 @@ class Journal:
 
     def _ended_lines(self) -> list[_Line]:
         """Put together by one step of the interpreter each, because there is one of each item."""
-        ends = [self._ends.popleft() for _ in range(len(self._ends))]
+        ends: list[_End] = []
+        with suppress(IndexError):  # a signal may come and flush in between
+            for _ in range(len(self._ends)):
+                ends.append(self._ends.popleft())
         if not ends:
             return []
         line = f"{_END}{peak_memory_bytes()}%s{self._tail.replace('%', '%%')}"  # asked once: the system adds it up

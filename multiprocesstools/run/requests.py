@@ -7,6 +7,7 @@ found missing it may take for missing again. Guarantee: whoever is at work when 
 beat, and whoever starts later works as usual. A token that is there and cannot be read changes nothing.
 """
 
+from multiprocesstools.claims.disk import Disk
 from multiprocesstools.claims.held import Held
 from multiprocesstools.run.directory import Run, new_id
 
@@ -22,12 +23,13 @@ class Requests:
     def __init__(self, run: Run, home: Held) -> None:
         """`home` is the run's own directory, held open to be listed again and again."""
         self._run, self._home = run, home
-        self._old = {kind: token or "" for kind, token in self._tokens().items()}
+        tokens = self._tokens(run.disk)  # an old one that cannot be read for a moment would be a new one later
+        self._old = {kind: token or "" for kind, token in tokens.items()}
         self.stop_requested = self.paused = False
 
     def look(self) -> None:
         """Learn what is asked for now."""
-        tokens = self._tokens()
+        tokens = self._tokens(self._run.raw)
         self.stop_requested |= self._is_new(tokens, STOP)
         if PAUSE not in tokens:
             self.paused = False
@@ -41,16 +43,16 @@ class Requests:
     def _is_new(self, tokens: dict[str, str | None], kind: str) -> bool:
         return bool(tokens.get(kind)) and tokens[kind] != self._old.get(kind)
 
-    def _tokens(self) -> dict[str, str | None]:
+    def _tokens(self, disk: Disk) -> dict[str, str | None]:
         """What is asked for, with its token; None for one that cannot be read now."""
         listed = [entry.name for entry in self._home.list() if entry.name in _KINDS]
-        return {kind: read_token(self._run, kind) for kind in listed}
+        return {kind: read_token(disk, f"{self._run.home}/{kind}") for kind in listed}
 
 
-def read_token(run: Run, kind: str) -> str | None:
+def read_token(disk: Disk, path: str) -> str | None:
     """The token of the latest request of a kind; None if there is none that can be read."""
     try:
-        return (run.raw.read(f"{run.home}/{kind}") or b"").decode("ascii", "replace").strip() or None
+        return (disk.read(path) or b"").decode("ascii", "replace").strip() or None
     except OSError:
         return None
 
@@ -81,5 +83,7 @@ def _stir(run: Run) -> None:
     """
     run.clock.sleep(_TICK_SECONDS)
     path = run.private()
-    run.disk.create(path, b"")
-    run.disk.unlink(path)
+    try:
+        run.disk.create(path, b"")
+    finally:
+        run.disk.unlink(path)

@@ -148,7 +148,7 @@ class Controller(Engine):
             shift, thread = self._shift, self._thread
         if shift is not None and thread is not None and not self._is_in_thread():
             self._await_end(shift, thread)
-        if self._state is State.STOPPED:
+        if self._state is State.STOPPED and not self._is_in_thread():  # which drops it when it has taken what it has
             self._drop_waiting()
 
     def join(self, timeout: float | None = None) -> bool:

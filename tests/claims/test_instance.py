@@ -38,6 +38,21 @@ def test_leaving_removes_the_record_unless_it_still_vouches_for_a_claim(world: W
     assert os.path.exists(two.path)
 
 
+def test_what_interrupts_it_while_it_changes_a_directory_leaves_nothing_there(world: World) -> None:
+    """Nobody would know whose it is, when the record of the instance has gone."""
+    disk = Faulty()
+    me = world.join(disk)
+
+    def interrupt(moment: str, verb: str, _: object) -> None:
+        if (moment, verb) == ("after", "create"):
+            raise KeyboardInterrupt
+
+    disk.hook = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        me.stir(str(world.root / "out"))
+    assert world.hidden() == []
+
+
 def test_an_instance_is_overdue_when_it_could_not_beat_for_long(world: World) -> None:
     me = world.join()
     world.clock.now += 8.4

@@ -157,6 +157,20 @@ def test_one_directory_that_cannot_be_written_does_not_end_the_sweep(world: Worl
     assert os.path.exists(dead.path)  # something of it is left, so its record must stay
 
 
+def test_the_record_of_an_owner_stays_with_a_private_file_that_cannot_be_removed(world: World) -> None:
+    disk = Faulty()
+    dead, sweeper = world.join(), world.join(disk)
+    staging = world.slot().staging(f"{dead.record.id}-1")
+    Path(staging).touch()
+    world.die(dead)
+    error = PermissionError(errno.EACCES, "denied")
+    fail_once(disk, "remove_tree", error)
+    report = run(world, sweeper)
+    assert len(report.unreadable) == 1 and os.path.exists(staging) and os.path.exists(dead.path)
+    assert not run(world, sweeper).unreadable
+    assert not os.path.exists(staging) and not os.path.exists(dead.path)
+
+
 def test_a_part_of_an_unfinished_item_is_not_judged_by_its_own_name(world: World) -> None:
     silent, sweeper = world.join(), world.join()
     hold(world, silent, "item.b")

@@ -74,10 +74,10 @@ def test_the_highest_number_counts_and_other_names_are_no_settings(names: list[s
 
 @given(GARBAGE)
 def test_any_bytes_are_a_token_or_none(data: bytes) -> None:
-    token = read_token(run_with({"stop": data}), STOP)
+    token = read_token(run_with({STOP: data}).raw, f"{HOME}/{STOP}")
     assert token or token is None
     assert token or not data.strip(b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f")
-    assert read_token(run_with({}), STOP) is None
+    assert read_token(run_with({}).raw, f"{HOME}/{STOP}") is None
 
 
 # -- plans

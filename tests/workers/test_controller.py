@@ -19,6 +19,8 @@ from multiprocesstools.errors import (
     WrongState,
 )
 from multiprocesstools.workers import WorkerController
+from multiprocesstools.workers.pools.line import DONE, FAILED
+from multiprocesstools.workers.pools.pool import Event, Pool
 from tests.processes import wait_until
 from tests.workers import functions
 
@@ -230,6 +232,39 @@ class TestSignals:
         controller.finalize_tasks()
         assert controller.join(SECONDS)
         assert ends == [()]
+
+    @pytest.mark.parametrize("reads", ["afterwards", "meanwhile"])
+    def test_what_came_together_with_the_failure_that_stops_the_run_can_be_read_in_order(
+        self, monkeypatch: pytest.MonkeyPatch, reads: str
+    ) -> None:
+        wait, held = Pool.wait, list[Event]()
+
+        def wait_for_both(pool: Pool) -> list[Event]:
+            """The failure comes together with a result after it."""
+            events = held + wait(pool)
+            held.clear()
+            words = [event.word for event in events]
+            if FAILED in words and DONE not in words:
+                held.extend(events)
+                return []
+            return sorted(events, key=lambda event: event.word != FAILED)
+
+        def stop(*_: object) -> None:
+            controller.stop()
+            time.sleep(0.2)  # a reader looks whether anything will come
+
+        monkeypatch.setattr(Pool, "wait", wait_for_both)
+        controller = WorkerController(1, functions.fail_on_each_hundredth, max_attempts=1, start_method="fork")
+        controller.sig_failed.connect(stop)
+        controller.add_tasks(range(100, 200))
+        controller.finalize_tasks()
+        controller.start()
+        read = [task for task, _ in controller.results(ordered=True)] if reads == "meanwhile" else []
+        assert controller.join(SECONDS)
+        read += [task for task, _ in controller.results(ordered=True)]
+        assert read and read == list(range(101, 101 + len(read)))
+        assert list(controller.results()) == []
+        assert controller._desk.tally.settled == 1 + len(read)
 
     def test_a_slot_that_does_not_return_keeps_no_process_alive(self) -> None:
         hold = threading.Event()

@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from multiprocesstools.workers.pools.outbox import Outbox, Reader
@@ -56,6 +58,53 @@ def test_what_was_set_out_for_others_and_not_taken_comes_in_its_order() -> None:
     outbox.put_none([6, 8])
     assert [number for number, _ in all_of(outbox, ordered=True)] == [4, 5, 7, 9]
     assert outbox.next == 10
+
+
+class Interrupted(deque[Any]):
+    """What is set out; before something is taken for the so-manieth time, other readers do what `meanwhile` says."""
+
+    def __init__(self, out: deque[Any], number: int, meanwhile: Callable[[deque[Any]], object]) -> None:
+        super().__init__(out)
+        self._left, self._meanwhile = number, meanwhile
+
+    def pop(self) -> Any:  # type: ignore[override]
+        self._interrupt()
+        return super().pop()
+
+    def popleft(self) -> Any:
+        self._interrupt()
+        return super().popleft()
+
+    def _interrupt(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._meanwhile(self)
+
+
+def test_a_reader_in_order_that_takes_what_is_being_put_back_passes_over_none() -> None:
+    outbox, taken = outbox_of(10), list[int]()
+    assert outbox.take(ordered=True) == (0, 0)
+    out = Interrupted(outbox.set_out(ordered=True), 3, lambda out: taken.append(deque.popleft(out)[0].task))
+    outbox._set_out[True] = out
+    assert outbox.set_out(ordered=False), "which puts back what was set out in order"
+    assert taken + [task for task, _ in all_of(outbox, ordered=True)] == list(range(1, 10))
+
+
+def test_what_others_have_taken_from_what_was_set_out_is_not_the_end() -> None:
+    outbox = outbox_of(0)
+    outbox.put([(Job(number, number, FUNCTION), None, 2 << 20) for number in range(3)])
+    assert outbox.take(ordered=True) == (0, None)
+    outbox._set_out[True] = Interrupted(outbox.set_out(ordered=True), 1, lambda out: out.clear())
+    assert outbox.take(ordered=True) == (2, None), "large ones are set out one by one"
+
+
+def test_what_comes_after_the_gaps_were_closed_is_given_out_when_they_are_closed_again() -> None:
+    outbox = outbox_of(1)
+    outbox.close_gaps(4)
+    outbox.put([(Job(number, number, FUNCTION), None, 1) for number in (2, 3)])
+    outbox.close_gaps(4)
+    assert [task for task, _ in all_of(outbox, ordered=True)] == [0, 2, 3]
+    assert (outbox.waiting, outbox.next) == (0, 4)
 
 
 def test_results_set_out_still_wait() -> None:

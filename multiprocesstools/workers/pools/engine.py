@@ -209,7 +209,7 @@ class Engine:
             raise WrongState("iterating", self._state.value, "call start() first, or iterate inside `with`")
         if self._state is State.SUSPENDED:
             return self._is_at_rest()
-        return self._state is not State.RUNNING or self._feed.is_over
+        return self._state not in (State.RUNNING, State.STOPPED) or self._feed.is_over
 
     def _check_open(self, call: str) -> None:
         if self._state in (State.FINISHED, State.STOPPED):

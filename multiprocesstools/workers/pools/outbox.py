@@ -116,25 +116,28 @@ class Outbox:
 
     def take(self, *, ordered: bool) -> tuple[Any, Any] | None:
         """The next one, if it is there."""
-        try:
-            job, result, _ = self.set_out(ordered=ordered).popleft()
-        except IndexError:
-            return None
-        return job.task, result
+        while out := self.set_out(ordered=ordered):
+            with suppress(IndexError):  # another reader was faster: more may wait than was set out
+                job, result, _ = out.popleft()
+                return job.task, result
+        return None
 
     def _put_back(self, out: deque[Done]) -> None:
-        """What was set out for readers of one kind and not taken, as if it never had been. With the lock."""
+        """What was set out for readers of one kind and not taken, as if it never had been. With the lock.
+
+        From its end: a reader in order that takes some meanwhile, without the lock, must not pass over any.
+        """
         back: dict[int, Done] = {}
         with suppress(IndexError):
             while True:
-                done = out.popleft()
+                done = out.pop()
                 back[done[0].number] = done
                 self._bytes += done[2]
         first = min(back, default=self._next)
         self._without.update(range(first, self._next))
         self._without -= back.keys()
         self._next = min(first, self._next)
-        for number, done in reversed(back.items()):
+        for number, done in back.items():
             self._sorted[number] = done
             self._sorted.move_to_end(number, last=False)
         self._skip()
@@ -150,10 +153,12 @@ class Outbox:
         self._told()
 
     def close_gaps(self, number: int) -> None:
-        """Of the tasks below this number nothing more will come."""
+        """Of the tasks below this number nothing more will come than is there, be it later than it was said before."""
         with self.changed:
             there = self._sorted.keys() | {done[0].number for done in self._arrived}
-            self._without |= set(range(self._next, number)) - there
+            self._next = min(there | {self._next})
+            self._without |= set(range(self._next, number))
+            self._without -= there
             self._skip()
             self.changed.notify_all()
 
