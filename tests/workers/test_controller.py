@@ -266,6 +266,21 @@ class TestSignals:
         assert list(controller.results()) == []
         assert controller._desk.tally.settled == 1 + len(read)
 
+    def test_a_slot_that_has_stopped_the_run_may_read_what_is_there(self) -> None:
+        read: list[Any] = []
+
+        def stop_and_read(*_: object) -> None:
+            controller.stop()
+            read.append(list(controller.results()))
+
+        controller = WorkerController(2, functions.fail_on_each_hundredth, max_attempts=1)
+        controller.sig_failed.connect(stop_and_read)
+        controller.add_tasks(range(98, 200))
+        controller.start()
+        controller.finalize_tasks()
+        assert controller.join(SECONDS)
+        assert len(read) == 1
+
     def test_a_slot_that_does_not_return_keeps_no_process_alive(self) -> None:
         hold = threading.Event()
         entered = threading.Event()

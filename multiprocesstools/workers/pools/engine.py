@@ -209,6 +209,8 @@ class Engine:
             raise WrongState("iterating", self._state.value, "call start() first, or iterate inside `with`")
         if self._state is State.SUSPENDED:
             return self._is_at_rest()
+        if self._state is State.STOPPED and self._is_in_thread():
+            return True  # what is still to come comes when this slot has returned
         return self._state not in (State.RUNNING, State.STOPPED) or self._feed.is_over
 
     def _check_open(self, call: str) -> None:
