@@ -178,7 +178,8 @@ def test_pause_and_resume_reach_the_loops_on_other_clients_in_a_moment(lab: NfsL
 
 def test_a_request_is_heard_although_a_listing_fell_between_two_changes_of_one_tick(lab: NfsLab) -> None:
     """The lab's server counts time in ticks of 10 ms. A client that lists after the first of two changes in one tick
-    takes its listing for fresh until the directory changes in another."""
+    takes its listing for fresh until the directory changes in another. The listener answers in a file, whose size tells
+    of each answer: in a directory two answers of one tick would be such changes themselves."""
     lab.run("n1", [lab.python, "-c", _A_RUN, SHARED / "ticks", SHARED / "heard"]).check()
     listening = lab.start("n1", [lab.python, "-c", _HEAR, SHARED / "ticks", SHARED / "heard"])
     asking = [lab.python, "-c", _ASK, SHARED / "ticks", SHARED / "heard", REQUESTS]
@@ -189,14 +190,13 @@ def test_a_request_is_heard_although_a_listing_fell_between_two_changes_of_one_t
 
 REQUESTS = 20
 _A_RUN = """
-import os, sys
+import sys
 from multiprocesstools.run.directory import Run
 Run(sys.argv[1]).prepare()
-os.mkdir(sys.argv[2])
+open(sys.argv[2], "x").close()
 """
 _ASK = """
 import sys, time
-from multiprocesstools.claims.held import Held
 from multiprocesstools.run.directory import Run
 from multiprocesstools.run.requests import PAUSE, request, withdraw
 
@@ -204,13 +204,13 @@ DEAF_SECONDS = 10  # a busy machine may keep the listener waiting for half a sec
 
 def heard(what):
     limit = time.monotonic() + DEAF_SECONDS
-    while what not in {entry.name for entry in answers.list()}:
+    while what not in open(sys.argv[2]).read().splitlines():
         if time.monotonic() > limit:
             return False
         time.sleep(0.05)
     return True
 
-run, answers = Run(sys.argv[1]), Held(sys.argv[2])
+run = Run(sys.argv[1])
 for number in range(1, int(sys.argv[3]) + 1):
     request(run, PAUSE)
     asked = heard(f"asked {number}")
@@ -233,7 +233,8 @@ while "over" not in (names := {entry.name for entry in home.list()}):
         before = not before
         what = "asked" if before else "taken back"
         heard[what] += 1
-        open(f"{sys.argv[2]}/{what} {heard[what]}", "x").close()
+        with open(sys.argv[2], "a") as answers:
+            print(what, heard[what], file=answers)
 print(json.dumps(heard))
 """
 
