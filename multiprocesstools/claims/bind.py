@@ -15,6 +15,8 @@ from multiprocesstools.claims.instance import Instance
 from multiprocesstools.claims.whole import create_whole
 from multiprocesstools.errors import RunDirectoryUnusable
 
+_DRAFT = How.DRAFT  # every item asks, and an enumeration answers slowly
+
 
 class Expelled(Exception):
     """The own record is gone (a forced sweep): the instance must join anew. Never leaves the package."""
@@ -24,7 +26,7 @@ def create_claim(me: Instance, claim: Claim, how: How = How.STAGED) -> bool:
     """Bind the name of the claim to this instance. False: somebody else has it."""
     directory, path = claim.slot.directory, claim.path
     try:
-        if how is How.DRAFT:
+        if how is _DRAFT:
             claim.draft = me.disk.draft(path, me.copy)
         else:
             bind_to_record(me, directory, path)

@@ -84,9 +84,6 @@ def attempt(me: Instance, slot: Slot, asked: Asked) -> Claim | Refusal:
     files, look, how = asked
     if files is None and (slot.chunk or me.hands.has_tried(slot)):
         files = me.look(slot)  # it has looked at the final then, and its client may remember that
-    if files is None and not look:
-        claim = Claim(slot, 1, me.clock)
-        return under_claim(me, claim, how) if create_claim(me, claim, how) else _TAKEN
     number, doubts = 1, 0
     for turn in range(_MOST_TURNS):
         if files is not None:
@@ -108,6 +105,14 @@ def attempt(me: Instance, slot: Slot, asked: Asked) -> Claim | Refusal:
         files = _look_anew(me, slot, doubts)
         doubts = 0 if number in files.claims else doubts + 1
     return Refusal(Finding(State.RUNNING, number))  # names that are never the same twice: come back later
+
+
+def first_attempt(me: Instance, slot: Slot, how: How) -> Claim | Refusal:
+    """The same for an item that seems to be untried, without a second look: a lost race costs one operation."""
+    if slot.chunk or me.hands.has_tried(slot):
+        return attempt(me, slot, (None, False, how))
+    claim = Claim(slot, 1, me.clock)
+    return under_claim(me, claim, how) if create_claim(me, claim, how) else _TAKEN
 
 
 def _look_anew(me: Instance, slot: Slot, doubts: int) -> Files:

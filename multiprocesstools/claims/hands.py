@@ -42,9 +42,6 @@ class Claim:
     name: str = ""
     told: bool = False
     within: "Claim | None" = None
-    is_chunk: bool = False
-    lost: bool = False
-    given_up: bool = False
     signed: bool = False
     publishing: bool = False
     placeholder: str = ""
@@ -57,6 +54,7 @@ class Claim:
         self.path, self.final = slot.claim(attempt), slot.final
         self.started, self.began = clock.wall(), clock.elapsed()
         self.thread = get_ident()
+        self.is_chunk = self.lost = self.given_up = False
 
     def close(self) -> None:
         """Write no more into the claim."""

@@ -204,8 +204,8 @@ def _fill(descriptor: int, data: bytes, durable: bool) -> None:
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
+    while data and (written := os.write(descriptor, data)) < len(data):
+        data = data[written:]
 
 
 def _close_unwritten(descriptor: int) -> None:

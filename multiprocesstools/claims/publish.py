@@ -33,21 +33,15 @@ def publish(me: Instance, claim: Claim, parts: list[tuple[str, str]]) -> Publish
     disappeared without a final; the caller ends the attempt. OSError (a full disk, an fsync that failed, something
     that is neither file nor directory): nothing was published, the claim is still held.
     """
-    *others, (staging, final) = parts
-    for other, _ in others:
-        if not _check(me, other):
+    for staging, _ in parts:
+        if not _check(me, staging):
             return _without_staging(me, claim)
-    if not _check(me, staging):
-        return _without_staging(me, claim)
     claim.publishing = True
-    for other, its_final in others:
-        if _publish_one(me, other, its_final) is GONE:
+    for staging, final in parts:
+        if (result := _publish_one(me, staging, final)) is GONE:
             return GONE
-    if (result := _publish_one(me, staging, final)) is GONE:
-        return GONE
-    for other, _ in others:
-        _remove(me, other)
-    _remove(me, staging)
+    for staging, _ in parts:
+        _remove(me, staging)
     _settle(me, claim)
     return result
 

@@ -75,7 +75,6 @@ class Crew:
         """Have this instance behave as if it, and it alone, was asked to stop; or not any more."""
         self.latest_member.requests.stop_requested = asked
 
-    @property
     def is_undisturbed(self) -> bool:
         """Has nobody asked for anything, neither through the run directory nor by a signal?"""
         requests = self.latest_member.requests

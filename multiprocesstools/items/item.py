@@ -29,7 +29,7 @@ from multiprocesstools.items.terms import Terms
 
 _DONE, _DONE_WORD = Fate.DONE, Fate.DONE.value  # every item asks, and an enumeration answers slowly
 _NOTHING = object()
-_neighbour = lru_cache(64)(Path)  # a path is made of its neighbour sooner than of the whole text
+_folder = lru_cache(64)(Path)  # a path is made of its folder sooner than of the whole text
 
 
 class Item:
@@ -38,12 +38,7 @@ class Item:
     Attributes: `source`, as given; `index`, its place in the list; `attempt`, from 1 on; `failure`, if it has failed.
     """
 
-    fate: Fate | None = None
     failure: Failure | None = None
-    _path: Path | None = None
-    _staged: str = ""
-    _mark: tuple[Fate, str, bool] | None = None
-    _uses_folder = False
     _result: Any = _NOTHING
 
     def __init__(
@@ -55,6 +50,10 @@ class Item:
         self._crew = crew = terms.crew
         self._member = member = crew.latest_member
         self._instance = member.instance
+        self.fate: Fate | None = None
+        self._mark: tuple[Fate, str, bool] | None = None
+        self._path: Path | None = None
+        self._staged, self._uses_folder = "", False
 
     # -- for the user
 
@@ -64,8 +63,8 @@ class Item:
         if self._terms.results:
             raise BadArgument("results", True, "then the package writes the output: set item.result to the value")
         if self._path is None:
-            folder, _, name = self._staging.rpartition("/")
-            self._path = _neighbour(f"{folder}/neighbour").with_name(name)
+            directory = self._claim.slot.directory
+            self._path = _folder(directory) / self._staging[len(directory) + 1 :]
         return self._path
 
     @property

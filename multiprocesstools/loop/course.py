@@ -32,7 +32,7 @@ class Course:
 
     def goes_on(self, hold: Callable[[], None]) -> bool:
         """May the next item be begun? While the run is paused it waits, and tells `hold` before."""
-        if not self.has_limit and self._crew.is_undisturbed:
+        if self._crew.is_undisturbed() and not self.has_limit:
             return True
         if self._crew.paused:
             hold()

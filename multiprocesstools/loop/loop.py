@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from multiprocesstools.claims.claim import Refusal, attempt
+from multiprocesstools.claims.claim import Refusal, first_attempt
 from multiprocesstools.claims.hands import Claim, How
 from multiprocesstools.claims.identity import own_pid
 from multiprocesstools.claims.slots import Files, Slot
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _TICK_SECONDS = 0.1
 _LONGEST_POLL_SECONDS = 3.0
 _DONE = Fate.DONE  # every item asks, and an enumeration answers slowly
-_STATES = {Fate.LOST: DONE, Fate.SKIPPED: SKIPPED, Fate.DROPPED: DROPPED}
+_STATES = {Fate.DONE: DONE, Fate.LOST: DONE, Fate.SKIPPED: SKIPPED, Fate.DROPPED: DROPPED}
 
 
 class Loop:
@@ -103,7 +103,7 @@ class Loop:
             landed = done - len(self._flight or ())
             if not self._goes_on() or self._chunks.decide(landed, time.monotonic() - began):
                 return
-            done += yield from self._attempt(position, self._work.slot(position), None, look=False)
+            done += yield from self._attempt(position, self._work.slot(position), None)
         if self._flight:
             self._flight.land_all()
         self._chunks.insist(done, time.monotonic() - began)
@@ -118,7 +118,7 @@ class Loop:
             if slot.chunk:
                 won = yield from self._through_chunk(position, slot)
             else:
-                won = yield from self._attempt(position, slot, None, look=False)
+                won = yield from self._attempt(position, slot, None)
             if not won:
                 walk.met()
 
@@ -225,7 +225,7 @@ class Loop:
     # -- one item
 
     def _attempt(
-        self, index: int, slot: Slot, files: Files | None, *, look: bool = True, chunk: Claim | None = None
+        self, index: int, slot: Slot, files: Files | None, *, chunk: Claim | None = None
     ) -> Generator[Item, None, bool]:
         """Try to win an item and offer it; whether it was won. However the offer ends, the item is settled then."""
         item, work, going_on = None, self._work, False
@@ -233,9 +233,10 @@ class Loop:
             with self._crew.guard.critical:
                 if chunk is not None:
                     taken = self._crew.take_item(chunk, slot)
+                elif files is None:
+                    taken = self._crew.win(first_attempt, slot, self._how)
                 else:
-                    known = files if files and files.highest else None
-                    taken = self._crew.win(attempt, slot, (known, look, self._how))
+                    taken = self._crew.take(slot, files if files.highest else None, how=self._how)
                 if isinstance(taken, Refusal):
                     self._board.note_refusal(index, taken)
                     return False
@@ -273,14 +274,12 @@ class Loop:
 
     def _settled(self, item: Item, fate: Fate, error: BaseException | None) -> None:
         board = self._board
-        if fate is _DONE:
-            board.states[item.position] = DONE
-            board.here += 1
-        else:
-            board.states[item.position] = _STATES.get(fate, TRIED)
+        board.states[item.position] = _STATES.get(fate, TRIED)
         if self._course.has_limit:
             self._course.end(item.began, whole=fate is _DONE or fate is Fate.LOST)
-        if fate is Fate.FAILED:
+        if fate is _DONE:
+            board.here += 1
+        elif fate is Fate.FAILED:
             self._note_failure(item, error)
         if self._progress.is_due():
             self._count()

@@ -127,9 +127,10 @@ class Journal:
     def _ended_lines(self) -> list[_Line]:
         """Put together by one step of the interpreter each, because there is one of each item."""
         ends: list[_End] = []
+        take, keep = self._ends.popleft, ends.append
         with suppress(IndexError):  # a signal may come and flush in between
             for _ in range(len(self._ends)):
-                ends.append(self._ends.popleft())
+                keep(take())
         if not ends:
             return []
         line = f"{_END}{peak_memory_bytes()}%s{self._tail.replace('%', '%%')}"  # asked once: the system adds it up

@@ -200,7 +200,7 @@ def test_stop_lets_what_is_in_work_finish_and_says_nothing_of_the_rest_that_is_t
         command = [sys.executable, "-m", "multiprocesstools", "stop", str(folder)]
         subprocess.run(command, env=os.environ | ENV, check=True, capture_output=True, timeout=60)
         assert logic._share is not None and logic._share._helper is not None
-        wait_until(lambda: not logic._share._helper._crew.is_undisturbed, "it has heard of it")
+        wait_until(lambda: not logic._share._helper._crew.is_undisturbed(), "it has heard of it")
         (folder / "go").touch()
         assert logic.wait_for_finished(20)
     assert sorted(process.state.value for process in processes) == ["Cancelled", "Completed", "Completed"]
