@@ -16,6 +16,7 @@ import pytest
 
 from multiprocesstools import MultiProcessHelper, Summary
 from multiprocesstools.calls.call import check_save, takes_path
+from multiprocesstools.claims.claim import first_attempt
 from multiprocesstools.claims.slots import Slot
 from multiprocesstools.crew.crew import Crew
 from multiprocesstools.display.progress import Tally
@@ -104,11 +105,10 @@ def test_what_is_in_work_is_not_tried_once_more(mph: MultiProcessHelper, monkeyp
     """The walk comes round to where it began while the first items are still in work."""
     tried, win, looked = [], Crew.win, threading.Event()
 
-    def noted(crew: Crew, take: Any, slot: Slot, asked: Any) -> Any:
-        _, look, _ = asked
-        if not look:  # else it is one of those that were tried before
+    def noted(crew: Crew, take: Any, slot: Slot, how: Any) -> Any:
+        if take is first_attempt:  # else it is one of those that were tried before
             tried.append(slot.name)
-        return win(crew, take, slot, asked)
+        return win(crew, take, slot, how)
 
     def work(source: int, path: Path) -> None:
         looked.wait(10)
