@@ -35,6 +35,7 @@ class Runner:
         self._next_check, self._quiet_since = 0.0, time.monotonic()
         self._over = False
         self._alone_since: float | None = None
+        self._ended_before, self._has_told = 0, False
 
     def run(self) -> None:
         """Until it is over. What a check, the record or a signal raises; steps that raise have failed."""
@@ -122,6 +123,7 @@ class Runner:
                     lambda: conductor.frontier.is_over
                 )
             if conductor.frontier.in_work:
+                self._alone_since = None
                 return False
             if conductor.stopping:
                 return True
@@ -135,14 +137,16 @@ class Runner:
         return question()
 
     def _others_may_come(self) -> bool:
-        """Is something ready that only other instances can do, and may one just be starting? One that is there takes
-        it within a moment, so nobody waits longer for those that are there, or were."""
+        """Is something ready that only other instances can do, and may one be there, or just be starting? One that is
+        there takes it within a moment, so nobody waits longer than that since something was in work, or ended."""
         if not (left := self._conductor.for_others()):
             self._alone_since = None
             return False
-        now = time.monotonic()
-        if self._alone_since is None:
-            self._alone_since = now
+        now, ended = time.monotonic(), self._conductor.frontier.ended
+        if self._alone_since is None or ended != self._ended_before:
+            self._alone_since, self._ended_before = now, ended
+        if not self._has_told:
+            self._has_told = True
             self._crew.say(
                 f"{printable(left[0].title)} needs a function or a GPU that this instance does not have; waiting "
                 f"{_LATECOMERS_SECONDS:g} s for one that has it and may just be starting"

@@ -1,5 +1,6 @@
 """An instance that cannot do what is ready waits for one that can, also for one that is only just starting."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,19 @@ def test_who_lacks_the_function_of_the_first_step_waits_for_one_that_starts_late
         with Child(run, HALVES, "b") as late:
             assert (early.hear(), late.hear()) == ("4 steps: 4 finished",) * 2
     assert begun(run) == [0, 1, 2, 3]
+
+
+IN_TURN = "from multiprocesstools.steps import runner\nrunner._LATECOMERS_SECONDS = 1.0\n" + HALVES.replace(
+    "range(4)", "range(14)"
+).replace("self.work(number)", "self.work(number, 0.25)")
+
+
+def test_two_that_need_each_other_again_and_again_stay_for_longer_than_one_waits_for_latecomers(tmp_path: Path) -> None:
+    run, began = tmp_path / "run", time.monotonic()
+    with Child(run, IN_TURN, "a") as one, Child(run, IN_TURN, "b") as other:
+        assert (one.hear(), other.hear()) == ("14 steps: 14 finished",) * 2
+    assert begun(run) == list(range(14))
+    assert time.monotonic() - began > 3.0, "else it says nothing"
 
 
 @pytest.mark.parametrize("lacks", ["function", "device"])
