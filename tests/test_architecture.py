@@ -17,7 +17,7 @@ FLOORS = [
     ["errors", "clock", "display.text", "run.digest", "display.notebook"],
     ["display.table"],
     ["upkeep.statuses"],
-    ["claims.held"],
+    ["bell", "claims.held"],
     ["claims.disk"],
     ["claims.noted"],
     ["claims.posix", "claims.whole", "claims.steady", "claims.identity", "claims.ended", "claims.slots"],

@@ -36,7 +36,7 @@ LIBRARY_OF_A_LOOP = LIBRARY_OF_AN_IMPORT | words("""
     bisect encodings fnmatch glob grp hashlib ipaddress logging ntpath pathlib pwd random textwrap traceback urllib
 """)
 ROOMS_OF_AN_IMPORT = words("""
-    claims claims.assess claims.bind claims.chunk claims.claim claims.disk claims.ended claims.hands claims.held
+    bell claims claims.assess claims.bind claims.chunk claims.claim claims.disk claims.ended claims.hands claims.held
     claims.identity claims.instance claims.noted claims.pace claims.peers claims.posix claims.publish claims.record
     claims.slots claims.steady claims.survey claims.whole clock crew crew.crew crew.heart crew.member crew.signals
     directories documented errors errors.base errors.misuse errors.run errors.script errors.work helper locks

@@ -13,14 +13,15 @@ worker does it, see `call`).
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from queue import Empty, SimpleQueue
 from typing import Any
 
+from multiprocesstools.bell import Bell
 from multiprocesstools.calls.call import Missing
 from multiprocesstools.calls.executors import Executors
 from multiprocesstools.claims.ended import Ended, Outcome, decode
@@ -52,7 +53,8 @@ class Flight:
     def __init__(self, crew: Crew, executors: Executors, note: Note) -> None:
         self._crew, self._executors, self._note = crew, executors, note
         self._sent: dict[int, _Sent] = {}
-        self._arrivals: SimpleQueue[int] = SimpleQueue()
+        self._arrivals: deque[int] = deque()
+        self._bell = Bell()
         self._held = 0
         self._uncounted: Item | None = None
 
@@ -152,15 +154,17 @@ class Flight:
         with self._crew.guard.critical:  # a worker must not begin with what nobody will ever settle
             future = self._executors.submit(item.source, item.paths, item.final.name)
             self._sent[item.position] = _Sent(item, future)
-        future.add_done_callback(partial(_arrive, self._arrivals, item.position))
+        future.add_done_callback(partial(self._arrive, item.position))
 
     def _arrived(self, seconds: float) -> Iterator[int]:
-        try:
-            yield self._arrivals.get(timeout=seconds)
-            while True:
-                yield self._arrivals.get_nowait()
-        except Empty:
-            return
+        if not self._arrivals:
+            self._bell.wait(seconds)
+        while self._arrivals:
+            yield self._arrivals.popleft()
+
+    def _arrive(self, position: int, future: "Future[Any]") -> None:
+        self._arrivals.append(position)
+        self._bell.ring()
 
     def _land(self, position: int) -> bool:
         sent = self._sent[position]
@@ -234,7 +238,3 @@ def _nothing_written(crew: Crew, item: Item, missing: Missing | None) -> Functio
 
 def _is_broken(future: "Future[Any]") -> bool:
     return not future.cancelled() and isinstance(future.exception(), BrokenExecutor)
-
-
-def _arrive(arrivals: "SimpleQueue[int]", position: int, future: "Future[Any]") -> None:
-    arrivals.put(position)

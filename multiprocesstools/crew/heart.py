@@ -4,7 +4,6 @@ Guarantee: a duty that raises does not stop the heart. Condition: the interprete
 a C call that holds it for longer than patience looks like death to others, unless a process beats (`pacemaker`).
 """
 
-import queue
 import sys
 import threading
 import time
@@ -32,28 +31,20 @@ class Heart:
     def stop(self, timeout_seconds: float = 2.0) -> None:
         """End the thread; one that hangs in a system call is left behind."""
         self._stopped.set()
-        self._journal.wakes.put(None)
+        self._journal.bell.ring()
         if self._thread is not threading.current_thread() and self._thread.is_alive():
             self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
         next_beat = time.monotonic() + self._beat_seconds
         while not self._stopped.is_set():
-            if self._is_woken(max(0.0, next_beat - time.monotonic())):
+            if self._journal.bell.wait(max(0.0, next_beat - time.monotonic())):
                 due = self._journal.due_in_seconds()
                 self._stopped.wait(min(due, max(0.0, next_beat - time.monotonic())))
                 self._journal.flush_if_due()
             if time.monotonic() >= next_beat and not self._stopped.is_set():
                 next_beat = time.monotonic() + self._beat_seconds
                 self._do()
-
-    def _is_woken(self, timeout_seconds: float) -> bool:
-        """Wait until the journal has something to write."""
-        try:
-            self._journal.wakes.get(timeout=timeout_seconds)
-        except queue.Empty:
-            return False
-        return True
 
     def _do(self) -> None:
         try:

@@ -23,9 +23,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from json.encoder import encode_basestring_ascii as _text
 from operator import itemgetter
-from queue import SimpleQueue
 from typing import Any
 
+from multiprocesstools.bell import Bell
 from multiprocesstools.claims.identity import own_pid
 from multiprocesstools.claims.instance import Instance
 
@@ -62,7 +62,7 @@ class Journal:
         self._written = float("-inf")
         self._has_called = False
         self._lock = threading.RLock()
-        self.wakes: SimpleQueue[None] = SimpleQueue()  # reentrant, unlike an Event: signal handlers note events
+        self.bell = Bell()  # for the heart; handlers of signals note events too
 
     def add(self, event: str, **facts: Any) -> None:
         """Note an event; written at once if the last write is a second ago."""
@@ -94,7 +94,7 @@ class Journal:
     def _call(self) -> None:
         """Have the heart write when the time has come."""
         self._has_called = True
-        self.wakes.put(None)
+        self.bell.ring()
 
     def flush(self) -> None:
         """Write what was gathered, in one call."""
