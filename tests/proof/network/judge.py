@@ -32,6 +32,9 @@ class Execution:
     until: float = FOREVER
     raised: bool = False
 
+    def __str__(self) -> str:
+        return f"attempt {self.attempt} at item {self.item} on {self.process} (from {self.began} until {self.until})"
+
 
 @dataclass(frozen=True)
 class Silence:
@@ -59,10 +62,11 @@ class Deaths:
 
 @dataclass
 class Verdict:
-    """`twice`: what has no excuse, in words. `suspected`: executions that others repeated although their process lived,
-    because it was silent for too long; `taken_over`: those of the dead."""
+    """`twice`: what has no excuse, in words, and `items`: of which items. `suspected`: executions that others repeated
+    although their process lived, because it was silent for too long; `taken_over`: those of the dead."""
 
     twice: list[str] = field(default_factory=list)
+    items: set[int] = field(default_factory=set)
     suspected: int = 0
     taken_over: int = 0
 
@@ -92,23 +96,26 @@ def _executions(process: Process, lines: Iterable[Sequence[str]]) -> list[Execut
     return found
 
 
-def read_silences(folder: Path) -> list[Silence]:
-    """A line of the pulse is begun when the line before it is on the disk, so each pair of lines is a silence."""
-    return [
-        Silence(process, float(before[0]), float(after[0]))
-        for process, lines in read_lines(folder).items()
-        for before, after in pairwise(lines)
-    ]
+def read_silences(pulse: Path, audit: Path) -> list[Silence]:
+    """A line of the pulse is begun when the line before it is on the disk, so each pair of lines is a silence. The last
+    silence of a process that was killed is known as far as its audit goes."""
+    last_words = {process: float(lines[-1][-1]) for process, lines in read_lines(audit).items() if lines}
+    silences = []
+    for process, lines in read_lines(pulse).items():
+        signs = [float(line[0]) for line in lines]
+        if signs and last_words.get(process, 0.0) > signs[-1]:
+            signs.append(last_words[process])
+        silences += [Silence(process, before, after) for before, after in pairwise(signs)]
+    return silences
 
 
 def judge(
     executions: Iterable[Execution], silences: Iterable[Silence], deaths: Deaths, longest_silence: float
 ) -> Verdict:
     """Silences of more than `longest_silence` seconds excuse a suspicion."""
-    long = defaultdict(list)
+    by_process = defaultdict(list)
     for silence in silences:
-        if silence.seconds > longest_silence:
-            long[silence.process].append(silence)
+        by_process[silence.process].append(silence)
     by_item = defaultdict(list)
     for execution in executions:
         by_item[execution.item].append(execution)
@@ -116,23 +123,40 @@ def judge(
     for several in by_item.values():
         several.sort(key=lambda execution: execution.attempt)
         for before, after in pairwise(several):
-            _judge_pair(before, after, long[before.process], deaths, verdict)
+            own = by_process[before.process]
+            _judge_pair(before, after, own, deaths, longest_silence=longest_silence, verdict=verdict)
     return verdict
 
 
 def _judge_pair(
-    before: Execution, after: Execution, silences: Sequence[Silence], deaths: Deaths, verdict: Verdict
+    before: Execution,
+    after: Execution,
+    silences: Sequence[Silence],
+    deaths: Deaths,
+    *,
+    longest_silence: float,
+    verdict: Verdict,
 ) -> None:
     if before.attempt == after.attempt:
+        verdict.items.add(before.item)
         verdict.twice.append(f"attempt {before.attempt} has two owners: {before} and {after}")
-    elif before.raised:
         return
-    elif before.until == FOREVER and deaths.has(before.process):
+    if before.raised:
+        return
+    if before.until == FOREVER and deaths.has(before.process):
         verdict.taken_over += 1
-    elif any(silence.began < before.until and silence.ended > before.began - CLAIMING_SECONDS for silence in silences):
+        return
+    meanwhile = [
+        silence.seconds
+        for silence in silences
+        if silence.began < before.until and silence.ended > before.began - CLAIMING_SECONDS
+    ]
+    longest = max(meanwhile, default=0.0)
+    if longest > longest_silence:
         verdict.suspected += 1
     else:
-        verdict.twice.append(f"{after} began although {before} was neither over nor silent")
+        verdict.items.add(before.item)
+        verdict.twice.append(f"{after} began although {before} was not over; its longest silence was {longest:.1f} s")
 
 
 @dataclass

@@ -16,19 +16,21 @@ _MOST_INTERRUPTIONS = 10
 @dataclass(frozen=True)
 class Evidence:
     """`names`: all names beside the finals. `outcomes`: of each item without a final, how its attempts ended.
-    `refusals`: the attempts that failed although nothing was planned, and why."""
+    `refusals`: the attempts that failed although nothing was planned, and why. `said`: what the package says of items
+    that were done twice, which proves nothing and helps to find out why."""
 
     verdict: Verdict
     executions: int
     names: frozenset[str]
     outcomes: Mapping[int, list[str]]
     refusals: Sequence[str] = ()
+    said: Sequence[str] = ()
 
 
 def gather(run: Path, items: int, deaths: Deaths, longest_silence: float) -> Evidence:
     """Read a run directory as the server has it on its disk."""
     executions = read_executions(run / "audit")
-    verdict = judge(executions, read_silences(run / "pulse"), deaths, longest_silence)
+    verdict = judge(executions, read_silences(run / "pulse", run / "audit"), deaths, longest_silence)
     names = frozenset(path.name for path in (run / OUTPUTS).iterdir())
     without = [item for item in range(items) if f"{item}.txt" not in names]
     return Evidence(
@@ -37,6 +39,7 @@ def gather(run: Path, items: int, deaths: Deaths, longest_silence: float) -> Evi
         names,
         {item: read_outcomes(run / OUTPUTS, item) for item in without},
         read_refusals(run / REFUSALS),
+        read_journals(run, verdict.items),
     )
 
 
@@ -49,6 +52,13 @@ def read_refusals(folder: Path) -> list[str]:
             place = [line.strip() for line in traceback.splitlines() if line.lstrip().startswith("File ")][-1:]
             found.append(f"attempt {attempt} at item {item} failed on {process}: {exception} ({' '.join(place)})")
     return found
+
+
+def read_journals(run: Path, items: Iterable[int]) -> list[str]:
+    """The lines of all journals about these items, by the clocks of their writers."""
+    names = [f'"{OUTPUTS}/{item}.txt"' for item in items]
+    lines = [line for path in run.glob("multiprocesstools_logs/*.jsonl") for line in path.read_text().splitlines()]
+    return sorted(line for line in lines if any(name in line for name in names))
 
 
 def read_outcomes(folder: Path, item: int) -> list[str]:
@@ -68,7 +78,7 @@ def report(part: str, tried: Mapping[str, int], evidence: Evidence, finals: Fina
         "failed attempts not planned": len(evidence.refusals),
         "litter beside finished items": len(litter(evidence.names)),
     }
-    notes = [*verdict.twice, *litter(evidence.names), *evidence.refusals]
+    notes = [*verdict.twice, *evidence.said, *litter(evidence.names), *evidence.refusals]
     notes += [f"item {item} is lost: {unfinished[item]}" for item in unsettled]
     notes += [f"item {item} was set aside, because it was interrupted by {unfinished[item]}" for item in unplanned]
     notes += [f"item {item} was partial" for item in sorted(finals.partial)]
