@@ -54,9 +54,9 @@ FLOORS = [
     [
         "run.requests",
         "plans.plans",
+        "crew.signals",
         "crew.heart",
         "display.progress",
-        "crew.signals",
         "waiting",
         "crew.pulse",
         "upkeep.diary",

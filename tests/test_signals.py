@@ -514,6 +514,30 @@ class TestForkedChildren:
             assert child.errors.count("KeyboardInterrupt") == 1
         assert ended(run, "a.txt", 1)["outcome"] == "dropped"
 
+    def test_a_signal_during_a_fork_is_never_left_to_another_thread(self, run: Path) -> None:
+        """Of some hundred that the heart had got, one did not wake the main thread, which waited already."""
+        script = """
+            forks = []
+            os.register_at_fork(before=lambda: forks and os.kill(os.getpid(), signal.SIGINT))
+            slow = 0
+            for item in items(helper(), ["a"]):
+                with item:
+                    while len(forks) < 600:
+                        forks.append(time.monotonic())
+                        try:
+                            child = os.fork()
+                            if child == 0:
+                                os._exit(0)
+                            time.sleep(2)
+                        except KeyboardInterrupt:
+                            slow += time.monotonic() - forks[-1] > 1.5
+                        os.waitpid(child, 0)
+            say(slow)
+        """
+        with Child(run, script) as child:
+            assert child.hear() == "0"
+            child.succeed()
+
     def test_a_pool_inside_an_item_works_and_ends(self, run: Path) -> None:
         context = multiprocessing.get_context("fork")
         with MultiProcessHelper("test", run) as mph:

@@ -1,14 +1,17 @@
 """The thread that beats: once per `beat_seconds` it does the duties of an instance, and writes the journal in between.
 
-Guarantee: a duty that raises does not stop the heart. Condition: the interpreter lock is given up now and then;
-a C call that holds it for longer than patience looks like death to others, unless a process beats (`pacemaker`).
+Guarantee: a duty that raises does not stop the heart. While it waits it leaves signals to the main thread (`signals`
+says why). Condition: the interpreter lock is given up now and then; a C call that holds it for longer than patience
+looks like death to others, unless a process beats (`pacemaker`).
 """
 
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
 
+from multiprocesstools.crew.signals import SIGNALS
 from multiprocesstools.errors import BadArgument, check_choice
 from multiprocesstools.run.journal import Journal
 
@@ -36,6 +39,7 @@ class Heart:
             self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         next_beat = time.monotonic() + self._beat_seconds
         while not self._stopped.is_set():
             if self._journal.bell.wait(max(0.0, next_beat - time.monotonic())):
@@ -44,7 +48,9 @@ class Heart:
                 self._journal.flush_if_due()
             if time.monotonic() >= next_beat and not self._stopped.is_set():
                 next_beat = time.monotonic() + self._beat_seconds
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # what it starts would inherit the other one
                 self._do()
+                signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
     def _do(self) -> None:
         try:

@@ -6,12 +6,14 @@ waits until the filesystem and our tables agree again; a second one does not wai
 
 Forks: CPython forgets in a new child which signals have come since the fork, if they have a handler in Python, so that
 a child that is terminated at once would live on. Therefore signals are blocked during a fork, until the child has the
-former handlers.
+former handlers. Our own threads block them too: a signal that another thread gets meanwhile may be noted when the main
+thread waits in a call already, and does not wake it.
 """
 
 import os
 import signal
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from threading import get_ident
@@ -108,7 +110,7 @@ class Guard:
 
     def _handle(self, handlers: "_Handlers", number: int, frame: FrameType | None) -> None:
         if threading.get_ident() in self._masks:  # an exception would be lost where the interpreter forks
-            threading.Timer(_SOON_SECONDS, os.kill, (os.getpid(), number)).start()
+            threading.Thread(target=_send_again, args=(number,), daemon=True).start()
         elif self.critical.depth and self.critical.pending is None:
             self.critical.pending = (handlers, number, frame)
         else:
@@ -228,6 +230,12 @@ class _Handlers:
 def _owner(handler: Any) -> _Handlers | None:
     owner = getattr(handler, "__self__", None)
     return owner if isinstance(owner, _Handlers) else None
+
+
+def _send_again(number: int) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    time.sleep(_SOON_SECONDS)
+    os.kill(os.getpid(), number)
 
 
 def _is_main() -> bool:
