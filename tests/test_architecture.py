@@ -50,11 +50,10 @@ FLOORS = [
     ["batch.command"],
     ["batch.system"],
     ["batch.slurm", "batch.gridengine", "batch.pbs", "batch.lsf"],
-    ["batch.inquiry"],
+    ["batch.inquiry", "crew.signals"],
     [
         "run.requests",
         "plans.plans",
-        "crew.signals",
         "crew.heart",
         "display.progress",
         "waiting",
