@@ -29,7 +29,7 @@ def test_a_thousand_tasks_with_ten_that_raise_and_five_killed_workers() -> None:
     controller = WorkerController(4, functions.fail_on_each_hundredth)
     results: list[tuple[int, int]] = []
     failed: list[Any] = []
-    kills = [100, 250, 400, 600, 800]
+    kills = [150, 250, 450, 650, 850]  # when none of the broken tasks is in work: that would say that it was killed
     killed: list[int] = []
 
     def kill_sometimes(task: int, result: int) -> None:
