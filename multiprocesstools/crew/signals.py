@@ -6,8 +6,9 @@ waits until the filesystem and our tables agree again; a second one does not wai
 
 Forks: CPython forgets in a new child which signals have come since the fork, if they have a handler in Python, so that
 a child that is terminated at once would live on. Therefore signals are blocked during a fork, until the child has the
-former handlers. Our own threads block them too: a signal that another thread gets meanwhile may be noted when the main
-thread waits in a call already, and does not wake it.
+former handlers. The kernel gives them to another thread meanwhile, if it can: such a signal may be noted when the main
+thread waits in a call already, and does not wake it. So the heart, while it waits, and the thread that sends a signal
+again block them too; with threads of the user's own that can still happen.
 """
 
 import os
