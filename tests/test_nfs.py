@@ -6,6 +6,7 @@ by the files on the server's disk; the journals of the package are only asked wh
 
 import fnmatch
 import json
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -145,6 +146,17 @@ def wait_for_starts(lab: NfsLab, run: str, number: int, *hosts: str) -> None:
 def release(lab: NfsLab, run: str, *nodes: str) -> None:
     for node in nodes:
         lab.run(node, ["touch", workload.release_file(run)]).check()
+
+
+def test_a_node_is_heard_although_the_network_has_a_new_port(lab: NfsLab) -> None:
+    """The lab itself: the boot of another node brings a port with a new address, which may be the lowest."""
+    namespace = (lab.directory / "ns" / "pid").read_text().strip()
+    port = ["nsenter", "-t", namespace, "-n", "ip", "link", "set", "c14", "address"]
+    subprocess.run([*port, "00:16:3e:00:00:02"], check=True)
+    says = lab.start("n1", "echo hello; sleep 3; echo done")
+    wait_until(lambda: says.output == "hello\n", 20, "the node has said hello")
+    subprocess.run([*port, "00:16:3e:00:00:01"], check=True)
+    assert says.wait(30).check().output == "hello\ndone\n"
 
 
 def test_a_thousand_items_on_four_nodes_are_done_once_each(lab: NfsLab, tmp_path: Path) -> None:
