@@ -8,6 +8,7 @@ Source: proc_pid_mountinfo(5).
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -105,10 +106,15 @@ def _parse(line: str) -> Mount | None:
 
 
 def probe(disk: Disk, directory: str, token: str) -> Findings:
-    """Try exclusive creation and links in `directory` with two private files. UnsafeFilesystem if nothing excludes."""
+    """Try exclusive creation and links in `directory` with two private files. UnsafeFilesystem if nothing excludes.
+
+    Nobody else makes files of these names: one that is said to exist already was made, and the reply was lost, as it
+    is when a server restarts.
+    """
     one, other = (f"{directory}/.mpt-{token}-{number}.ended" for number in ("probe1", "probe2"))
     try:
-        disk.create(one, b"probe\n")
+        with suppress(FileExistsError):
+            disk.create(one, b"probe\n")
         _expect_exclusive(disk, one, directory)
         return _probe_links(disk, one, other, directory)
     finally:
@@ -137,7 +143,8 @@ def _expect_exclusive(disk: Disk, path: str, directory: str) -> None:
 
 def _probe_links(disk: Disk, one: str, other: str, directory: str) -> Findings:
     try:
-        disk.link(one, other)
+        with suppress(FileExistsError):
+            disk.link(one, other)
     except OSError as error:
         if error.errno in UNLINKABLE:
             return Findings(links=False, identity=False)

@@ -252,7 +252,11 @@ class Purse:
                 self.give_back(directory, held)
             return False
         private = self.me.private(directory.rpartition("/")[0])
-        self.me.disk.rename(directory, private)
+        try:
+            self.me.disk.rename(directory, private)
+        except OSError as error:
+            if error.errno not in ABSENT or self.me.disk.look(private) is None:
+                raise  # otherwise it had been renamed, and the reply was lost
         self.me.disk.remove_tree(private)
         self.mine.difference_update(taken)
         return True

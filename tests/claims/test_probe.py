@@ -1,5 +1,6 @@
 """What a filesystem can do is found out by doing it."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.claims.probe import Findings, probe, refuse_without_links
 from multiprocesstools.errors import UnsafeFilesystem
-from tests.disks import Faulty, WithoutLinks
+from tests.disks import Faulty, WithoutLinks, fail_once
 
 TOKEN = "0" * 32
 
@@ -31,6 +32,14 @@ def test_a_filesystem_without_links_is_refused_unless_publishing_by_rename(tmp_p
     with pytest.raises(UnsafeFilesystem, match='publish="rename"'):
         refuse_without_links(findings, str(tmp_path), "link")
     refuse_without_links(findings, str(tmp_path), "rename")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("verb", ["create", "link"])
+def test_a_lost_reply_is_no_refusal(verb: str, tmp_path: Path) -> None:
+    disk = Faulty()
+    fail_once(disk, verb, FileExistsError(errno.EEXIST, "exists"), moment="after")
+    assert probe(disk, str(tmp_path), TOKEN) == Findings(links=True, identity=True)
     assert os.listdir(tmp_path) == []
 
 

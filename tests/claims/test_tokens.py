@@ -157,6 +157,16 @@ def test_another_size_makes_way_when_nobody_has_a_token_and_is_refused_when_some
     assert sorted(os.listdir(world.root / "limits")) == ["x"]
 
 
+def test_making_way_for_another_size_survives_a_lost_answer(world: World) -> None:
+    disk, directory = Faulty(), place(world)
+    mine = purse(world.join(disk))
+    mine.give_back(directory, had(mine.try_to_take(directory, 1)))
+    lost = FileNotFoundError(errno.ENOENT, "gone")
+    fail_once(disk, "rename", lost, moment="after", when=lambda old, _: old == directory)
+    had(mine.try_to_take(directory, 2))
+    assert os.listdir(world.root / "limits") == ["x"]
+
+
 def test_a_link_in_the_place_of_the_tokens_is_not_followed(world: World) -> None:
     mine = purse(world.join())
     mine.give_back(place(world), had(mine.try_to_take(place(world), 1)))
