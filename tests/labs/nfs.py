@@ -179,6 +179,20 @@ class NfsLab:
     def heal(self, node: str) -> None:
         self._lab("heal", node)
 
+    @contextlib.contextmanager
+    def deaf(self, *nodes: str) -> Iterator[None]:
+        """Machines that the server hears and that do not hear it: what they ask for is done, and the replies are lost.
+
+        The server would send them again, unless it crashes meanwhile.
+        """
+        for node in nodes:
+            self._lab("deafen", node)
+        try:
+            yield
+        finally:
+            for node in nodes:
+                self._lab("undeafen", node)
+
     def clock(self, node: str, seconds: float) -> None:
         """Shift the wall clock of a node."""
         self._lab("clock", node, f"{seconds:+}")
