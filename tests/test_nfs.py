@@ -374,9 +374,9 @@ def test_a_server_that_crashes_with_its_replies_costs_no_item_and_no_worker(lab:
         wait_for_starts(lab, "crash", 10 * crash, *lab.nodes)
         with lab.deaf(*lab.nodes):
             time.sleep(0.5)
+            assert count(lab, "crash", "end", *lab.nodes) < items, "the load was over before the server crashed"
             lab.server_crash()
         lab.server_boot()
-    assert count(lab, "crash", "end", *lab.nodes) < items, "the load was over before the server crashed"
     finish(load, timeout=90)
     seen = Run(lab.snapshot("crash", tmp_path / "crash"))
     seen.assert_worked_on_once(items)
