@@ -5,17 +5,21 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from multiprocesstools import MultiProcessHelper
+from multiprocesstools.claims.disk import Entry
+from multiprocesstools.claims.posix import PosixDisk
 from multiprocesstools.claims.probe import Findings, Mount, mount_of
 from multiprocesstools.cli.doctor import doctor
+from multiprocesstools.doctor import second_opinion
 from multiprocesstools.doctor.diagnosis import Facts, diagnose
 from multiprocesstools.doctor.doctor import examine
-from multiprocesstools.doctor.second_opinion import Opinion, Race
+from multiprocesstools.doctor.second_opinion import Opinion, Race, consult
 from multiprocesstools.errors import BadArgument, UnsafeFilesystem
 from tests.labs.mounts import mount_lab, require_mount_lab
 from tests.test_nfs_locks import SHORT_DOCTOR
@@ -91,6 +95,22 @@ def test_two_that_meet_try_everything_together_whatever_a_killed_one_has_left(tm
         assert said["peer"]["races"]["rename of one name"] == {"rounds": 60, "both": 0, "nobody": 0}
         assert said["peer"]["flock"] == said["peer"]["fcntl"] == "excludes"
         assert said["peer"]["missing_seconds"] < 0.5 > said["peer"]["listing_seconds"]
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_listing_that_comes_too_late_is_told_and_both_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the two never sees the first new name; the other one has no such trouble, and waits for nobody in vain."""
+
+    class Hiding(PosixDisk):
+        def list(self, directory: str) -> list[Entry]:
+            hidden = "0" if directory.endswith("/new") else None
+            return [entry for entry in super().list(directory) if entry.name != hidden]
+
+    monkeypatch.setattr(second_opinion, "PosixDisk", Hiding)
+    with ThreadPoolExecutor(2) as pool:
+        opinions = list(pool.map(lambda _: consult(str(tmp_path), timeout=30, observe_seconds=1), range(2)))
+    late, other = sorted((opinion.listing_seconds for opinion in opinions), key=lambda seconds: seconds is not None)
+    assert late is None and other is not None and other < 0.5
     assert os.listdir(tmp_path) == []
 
 

@@ -43,7 +43,9 @@ class Opinion:
     """What was seen here of what the other machine did. Seconds; None: longer than was waited (`observed_seconds`).
 
     `missing_seconds`: how long a name that was looked up too early stayed missing. `listing_seconds`: until a new name
-    is listed. `stat_seconds`, `open_seconds`: how old what stat says of a growing file is, and what opening it says.
+    is listed; not counted is what NFS hides for up to a minute, the second of two changes of a directory within one
+    tick of the server's clock. `stat_seconds`, `open_seconds`: how old what stat says of a growing file is, and what
+    opening it says.
     """
 
     host: str
@@ -87,7 +89,7 @@ def consult(place: str, *, timeout: float, observe_seconds: float = OBSERVE_SECO
 def _try_together(meeting: Meeting, partner: Partner, observe_seconds: float) -> Opinion:
     races = _races(meeting, partner.token)
     locks = [_lock(meeting, name, take) for name, take in (("flock", take_flock), ("fcntl", take_fcntl))]
-    listing = _listing_seconds(meeting)
+    listing = _listing_seconds(meeting, observe_seconds)
     missing, by_stat, by_open = _observe(meeting, partner.token, observe_seconds)
     return Opinion(
         partner.host, partner.is_here, races, missing, listing, by_stat, by_open, locks[0], locks[1], observe_seconds
@@ -174,14 +176,13 @@ def _try(take: Callable[[int], None], descriptor: int) -> str:
 # -- what is seen how late
 
 
-def _listing_seconds(meeting: Meeting) -> float | None:
+def _listing_seconds(meeting: Meeting, most_seconds: float) -> float | None:
     """Until a new name of the other one is listed, at the worst; it is made just before both have come to a step.
 
-    None: not in time. The turns go on all the same, because the other one takes them too. They are further apart than a
-    tick of the server's clock: the second change of one tick stays hidden from an NFS client for a minute.
+    None: not within `most_seconds`. The turns go on all the same, because the other one takes them too. They are
+    further apart than a tick of the server's clock; see `Opinion`.
     """
     folder, clock, longest = f"{meeting.folder}/new", meeting.clock, 0.0
-    most = OBSERVE_SECONDS / 2
     meeting.disk.make_directory(folder)
     for turn in range(2 * _LISTED):
         clock.sleep(_TICK_SECONDS)
@@ -192,11 +193,11 @@ def _listing_seconds(meeting: Meeting) -> float | None:
             meeting.disk.create(f"{folder}/{turn}", b"")
         meeting.together()
         began = clock.elapsed()
-        while not makes and longest <= most and not _is_listed(meeting.disk, folder, str(turn)):
+        while not makes and longest <= most_seconds and not _is_listed(meeting.disk, folder, str(turn)):
             longest = max(longest, clock.elapsed() - began)
             clock.sleep(0.01)
         longest = max(longest, clock.elapsed() - began)
-    return longest if longest <= most else None
+    return longest if longest <= most_seconds else None
 
 
 def _is_listed(disk: Disk, folder: str, name: str) -> bool:
