@@ -135,6 +135,20 @@ class TestKilledWorkers:
         wait_until(lambda: not any(name.startswith(".mpt-") for name in hidden(run)), "what it wrote is removed")
         assert_all_ended(run)
 
+    def test_a_broken_pool_of_the_user_is_shut_down_by_the_user_only(self, run: Path, mph: MultiProcessHelper) -> None:
+        """Two shutdowns at a time close the same files: the second one fails, or closes a file of somebody else."""
+        by = []
+
+        class Watched(ProcessPoolExecutor):
+            def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+                by.append(threading.current_thread())
+                super().shutdown(wait=wait, cancel_futures=cancel_futures)
+
+        with Watched(2, multiprocessing.get_context("fork")) as executor, pytest.raises(PoolBroken):
+            mapped(mph, kill_beside_a_writer, range(2), executor, order="given")
+        assert by == [threading.main_thread()]
+        assert_all_ended(run)
+
     def test_a_broken_pool_that_never_ends_keeps_nobody_waiting(
         self, run: Path, mph: MultiProcessHelper, monkeypatch: pytest.MonkeyPatch
     ) -> None:

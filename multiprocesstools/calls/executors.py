@@ -54,6 +54,9 @@ class Executors:
     def see_the_end(self) -> Callable[[], None]:
         """What waits until the workers of the present executor have ended; not for ever, because one may refuse to. For
         when it is broken: it says so before it ends them, and some may still write."""
+        manager = getattr(self._executor, "_executor_manager_thread", None)  # has no public name; loky has it, too
+        if isinstance(manager, threading.Thread):  # a shutdown beside the user's own would close what that closes
+            return partial(manager.join, _END_SECONDS)
         return partial(_shut_down, self._executor, wait=True)
 
     def renew(self, held: int) -> None:
