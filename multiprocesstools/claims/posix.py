@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterable
 
 from multiprocesstools.claims.disk import ABSENT, READ_LIMIT_BYTES, Draft, Entry, HalfCreated, Kept, Kind, Seen, Stamp
@@ -15,6 +16,8 @@ from multiprocesstools.claims.held import Held
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _KINDS: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
+_NOT_EMPTY = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.EPERM})
+"""What a removal of a directory is refused with in which something is; EPERM by sshfs."""
 _READABLE = 0o444
 _FILE_MODE, _DIRECTORY_MODE = 0o666, 0o777  # the umask decides, so that a group can share a run
 
@@ -172,11 +175,32 @@ class PosixDisk:
         if stamp is None:
             return
         if stamp.kind == "directory":
-            import shutil
-
-            shutil.rmtree(path)
+            _remove_directory(path, again=True)
         else:
             self.unlink(path)
+
+
+def _remove_directory(path: str, *, again: bool) -> None:
+    """With all that is in it. On a network a listing may be old: a name in it may be gone, as after a lost reply, and
+    one that it does not show may be there, for which it is listed `again`, after a change of our own."""
+    import shutil
+
+    def handle(verb: Callable[..., object], name: str, error: BaseException) -> None:
+        if not isinstance(error, OSError):
+            raise error
+        if error.errno in ABSENT:
+            return
+        if not (again and verb is os.rmdir and error.errno in _NOT_EMPTY):
+            raise error
+        with contextlib.suppress(FileNotFoundError):
+            os.close(_create(stir := f"{name}/.stir-{os.urandom(16).hex()}"))
+            os.unlink(stir)
+        _remove_directory(name, again=False)
+
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(path, onexc=handle)
+    else:
+        shutil.rmtree(path, onerror=lambda verb, name, error: handle(verb, name, error[1]))
 
 
 def _exists_or(error: OSError, path: str) -> OSError:

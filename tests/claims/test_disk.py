@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -280,6 +281,57 @@ def test_removing_a_tree_removes_a_link_and_not_its_target(tmp_path: Path) -> No
     PosixDisk().remove_tree(str(tmp_path / "link"))
     assert not (tmp_path / "link").is_symlink()
     assert (tmp_path / "kept" / "file").exists()
+
+
+def test_a_name_that_is_gone_already_ends_no_removal_of_a_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one has removed it, or we have, and the reply was lost."""
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    for name in ("folder/a", "folder/b", "folder/inner/c"):
+        (tmp_path / name).touch()
+    unlink = os.unlink
+
+    def lose_the_reply(path: str, **options: Any) -> None:
+        unlink(path, **options)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+    monkeypatch.setattr(os, "unlink", lose_the_reply)
+    PosixDisk().remove_tree(str(tmp_path / "folder"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("refusal", [errno.ENOTEMPTY, errno.EPERM])
+def test_what_a_listing_has_not_shown_is_removed_with_the_tree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int
+) -> None:
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    rmdir, late = os.rmdir, iter(["folder/inner/late", "folder/late"])
+
+    def somebody_was_faster(path: str, **options: Any) -> None:
+        if name := next(late, None):
+            (tmp_path / name).touch()
+        try:
+            rmdir(path, **options)
+        except OSError as error:
+            raise OSError(refusal, os.strerror(refusal), path) from error
+
+    monkeypatch.setattr(os, "rmdir", somebody_was_faster)
+    PosixDisk().remove_tree(str(tmp_path / "folder"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_removal_of_a_tree_in_which_somebody_goes_on_ends_with_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    rmdir = os.rmdir
+
+    def somebody_was_faster(path: str, **options: Any) -> None:
+        (tmp_path / "folder" / "late").touch()
+        rmdir(path, **options)
+
+    monkeypatch.setattr(os, "rmdir", somebody_was_faster)
+    with pytest.raises(OSError, match="not empty"):
+        PosixDisk().remove_tree(str(tmp_path / "folder"))
 
 
 def test_what_the_package_writes_can_be_read_by_whoever_can_enter(tmp_path: Path) -> None:
