@@ -101,6 +101,24 @@ def test_cleanup_after_a_crash_on_this_machine_needs_no_options_and_no_waiting(c
     assert sorted(name for name in os.listdir(crashed) if name.startswith(".")) == [".multiprocesstools"]
 
 
+def test_cleanup_says_what_it_could_not_see_and_keeps_the_records_of_the_dead_until_it_can(tmp_path: Path) -> None:
+    out, away = tmp_path / "out", tmp_path / "away"
+    hold = HOLD.replace('"{value}.txt"', '"out/{value}.txt"')
+    child = subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout is not None and child.stdout.readline() == b"holding\n"
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    out.rename(away)
+    out.symlink_to(out)  # a place that nobody can list, not even root
+    text = mpt("cleanup", tmp_path, code=3)
+    assert "could not be looked at or removed:\n  out: " in text and "--force" not in text
+    out.unlink()
+    away.rename(out)
+    mpt("cleanup", tmp_path, code=0)
+    assert sorted(os.listdir(out)) == [".2.txt.claim-1", ".2.txt.ended-1", "0.txt", "1.txt"]
+    assert os.listdir(tmp_path / ".multiprocesstools" / "instances") == []
+
+
 def test_cleanup_leaves_the_living_alone_and_is_content(tmp_path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdout is not None and child.stdout.readline() == b"holding\n"

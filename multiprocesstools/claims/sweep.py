@@ -9,12 +9,13 @@ The decisions (`_Pass`) are taken per directory from one listing; the record of 
 directory holds anything of it any more.
 """
 
+import errno
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from multiprocesstools.claims.claim import declare_over
 from multiprocesstools.claims.direct import placeholder_final, placeholder_owner
-from multiprocesstools.claims.disk import ABSENT
+from multiprocesstools.claims.disk import ABSENT, PASSING
 from multiprocesstools.claims.instance import Instance
 from multiprocesstools.claims.peers import Sight, Verdict
 from multiprocesstools.claims.record import Record
@@ -106,6 +107,7 @@ class _Pass:
         self._me, self._instances, self._parts, self._force, self._dry_run = me, instances, parts, force, dry_run
         self._sights: dict[str, Verdict] = {}
         self._blocked: set[str] = set()
+        self._is_blind = False
         self.report = Report()
 
     # -- instances
@@ -130,15 +132,16 @@ class _Pass:
             self._sights[owner.id] = verdict
 
     def sweep_records(self, records: dict[str, Verdict]) -> None:
-        """Remove the records of the gone, unless something of theirs could not be removed."""
+        """Remove the records of the gone, unless something of theirs could not be removed, or may lie where nothing
+        could be seen: without its record nobody would know that it is theirs."""
         for path, verdict in records.items():
             owner = verdict.owner.id if verdict.owner else ""
             if verdict.sight is Sight.VANISHED or verdict.sight is Sight.MINE:
                 continue
-            if self._counts_as_gone(verdict) and owner not in self._blocked:
-                self._remove(path)
-            else:
+            if not self._counts_as_gone(verdict):
                 self._wait(path, verdict, "an instance")
+            elif not self._is_blind and owner not in self._blocked:
+                self._remove(path)
 
     def _counts_as_gone(self, verdict: Verdict) -> bool:
         """Proved gone; with force, everybody who is not a process that lives on this very machine."""
@@ -161,8 +164,8 @@ class _Pass:
         try:
             listing = self._me.listing(directory)
         except OSError as error:
-            if error.errno not in ABSENT:
-                self.report.unreadable.append(f"{directory}: {error.strerror}")
+            if error.errno != errno.ENOTDIR:  # in a file nothing can lie
+                self._not_seen(directory, error)
             return
         for name, files in listing.items.items():
             if is_chunk(name):
@@ -234,7 +237,7 @@ class _Pass:
         done = is_item and listing.is_done(staged.name)
         if self._counts_as_gone(verdict) or (done and verdict.sight is Sight.SILENT):
             if not self._remove(path, self._me.disk.remove_tree):
-                self._blocked.add(staged.owner)  # without its record nobody would know that it is gone
+                self._blocked.add(staged.owner)
         else:
             self._wait(path, verdict, "a staging file")
 
@@ -242,7 +245,9 @@ class _Pass:
         """A placeholder of direct mode goes with its gone owner, or with its finished item when the owner is silent."""
         try:
             data = self._me.disk.read(path) or b""
-        except OSError:
+        except OSError as error:
+            if error.errno in PASSING:  # else it is none: every placeholder is a file that all can read
+                self._not_seen(path, error)
             return
         owner = placeholder_owner(data)
         if not owner or owner == self._me.record.id:
@@ -260,6 +265,11 @@ class _Pass:
             return False
 
     # -- effects
+
+    def _not_seen(self, path: str, error: OSError) -> None:
+        if error.errno not in ABSENT:
+            self._is_blind = True
+            self.report.unreadable.append(f"{path}: {error.strerror}")
 
     def _wait(self, path: str, verdict: Verdict, what: str) -> None:
         alive = verdict.beating or self._lives_here(verdict)

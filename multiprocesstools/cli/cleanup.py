@@ -24,8 +24,8 @@ def cleanup(directory: str, as_json: bool, dry_run: bool, force: bool, no_wait: 
 
     DIR is the working directory of the run (default: here). What provably dead instances left is removed at once.
     Owners on other machines that give no sign of life are observed for the run's patience; --force takes the user's
-    word that they are dead. Never touched: a live claim, a final. Exit code: 0 clean, 3 something waits for --force (it
-    is named).
+    word that they are dead. Never touched: a live claim, a final. Exit code: 0 clean, 3 something is left: it waits for
+    --force, or could not be looked at or removed (it is named).
     """
     run = open_run(directory)
     relative = Relative(run.directory)
@@ -42,7 +42,7 @@ def cleanup(directory: str, as_json: bool, dry_run: bool, force: bool, no_wait: 
         click.echo(sweep_text(report, dry_run=dry_run, relative=relative))
         if report.doubtful and not force:
             click.echo("if you know that these owners are dead: --force (after a look with --dry-run --force)")
-    return UNFINISHED if report.doubtful else ALL_DONE
+    return UNFINISHED if report.doubtful or report.unreadable else ALL_DONE
 
 
 def _with_bar(run: Run) -> Report:

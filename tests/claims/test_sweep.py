@@ -1,10 +1,13 @@
 """A sweep removes what is provably left over, and nothing that belongs to the living."""
 
 import errno
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from multiprocesstools.claims.claim import take
+from multiprocesstools.claims.direct import PLACEHOLDER_FORMAT
 from multiprocesstools.claims.ended import Outcome, decode
 from multiprocesstools.claims.hands import Claim, How
 from multiprocesstools.claims.instance import Instance
@@ -13,7 +16,7 @@ from tests.claims.conftest import World
 from tests.disks import Faulty, fail_once
 
 
-def run(world: World, me: Instance, **how: bool) -> Report:
+def run(world: World, me: Instance, **how: Any) -> Report:
     return sweep(me, str(world.root / "instances"), [str(world.root / "out")], **how)
 
 
@@ -22,6 +25,16 @@ def hold(world: World, me: Instance, name: str = "a.csv") -> Claim:
     assert isinstance(claim, Claim)
     Path(me.staging(claim)).touch()
     return claim
+
+
+def died_while_it_wrote(world: World) -> tuple[Faulty, Instance, Instance, str]:
+    """A disk, a dead instance, a sweeper on that disk, and a staging file of the dead one."""
+    disk = Faulty()
+    dead, sweeper = world.join(), world.join(disk)
+    staging = world.slot().staging(f"{dead.record.id}-1")
+    Path(staging).touch()
+    world.die(dead)
+    return disk, dead, sweeper, staging
 
 
 def observe(world: World, sweeper: Instance, seconds: int = 12) -> Report:
@@ -158,17 +171,44 @@ def test_one_directory_that_cannot_be_written_does_not_end_the_sweep(world: Worl
 
 
 def test_the_record_of_an_owner_stays_with_a_private_file_that_cannot_be_removed(world: World) -> None:
-    disk = Faulty()
-    dead, sweeper = world.join(), world.join(disk)
-    staging = world.slot().staging(f"{dead.record.id}-1")
-    Path(staging).touch()
-    world.die(dead)
+    disk, dead, sweeper, staging = died_while_it_wrote(world)
     error = PermissionError(errno.EACCES, "denied")
     fail_once(disk, "remove_tree", error)
     report = run(world, sweeper)
     assert len(report.unreadable) == 1 and os.path.exists(staging) and os.path.exists(dead.path)
     assert not run(world, sweeper).unreadable
     assert not os.path.exists(staging) and not os.path.exists(dead.path)
+
+
+def test_the_record_of_an_owner_stays_while_a_directory_cannot_be_listed(world: World) -> None:
+    disk, dead, sweeper, staging = died_while_it_wrote(world)
+    error = PermissionError(errno.EACCES, "denied")
+    fail_once(disk, "list", error, when=lambda directory: directory.endswith("/out"))
+    report = run(world, sweeper)
+    assert report.unreadable == [f"{world.root}/out: denied"] and not report.removed
+    assert not report.undecided  # it is known to be gone: observing it longer changes nothing
+    assert os.path.exists(staging) and os.path.exists(dead.path)
+    assert set(run(world, sweeper).removed) == {staging, dead.path}
+    assert not os.path.exists(staging) and not os.path.exists(dead.path)
+
+
+def test_the_record_of_an_owner_stays_while_a_placeholder_cannot_be_read(world: World) -> None:
+    disk = Faulty()
+    dead, sweeper = world.join(), world.join(disk)
+    placeholder = str(world.root / "out" / "a")
+    line = {"format": PLACEHOLDER_FORMAT, "owner": dead.record.id, "final": "b"}
+    Path(placeholder).write_text(json.dumps(line))
+    world.die(dead)
+
+    def is_broken(moment: str, verb: str, arguments: tuple[Any, ...]) -> None:
+        if (verb, arguments[0]) == ("read", placeholder):
+            raise OSError(errno.EIO, "broken")
+
+    sound, disk.hook = disk.hook, is_broken
+    report = run(world, sweeper, placeholders=[placeholder])
+    assert report.unreadable == [f"{placeholder}: broken"] and not report.removed
+    disk.hook = sound
+    assert set(run(world, sweeper, placeholders=[placeholder]).removed) == {placeholder, dead.path}
 
 
 def test_a_part_of_an_unfinished_item_is_not_judged_by_its_own_name(world: World) -> None:
