@@ -79,7 +79,7 @@ class Meeting:
         """Wait until the other one has come to this step, too. RunDirectoryUnusable when it does not."""
         assert self._partner is not None
         steps, end = self._come(), self.clock.elapsed() + _STEP_SECONDS
-        while f"{self._step}-{self._partner.token}" not in self.names(steps):
+        while f"{self._step}-{self._partner.token}" not in self._names(steps):
             if self.clock.elapsed() >= end:
                 raise RunDirectoryUnusable(self._place, f"the doctor on {self._partner.host} does not go on")
             self.clock.sleep(_POLL_SECONDS)
@@ -100,7 +100,7 @@ class Meeting:
     def leave(self) -> None:
         """Remove what is ours and, if nobody else is there, everything. Whoever never answered was killed."""
         try:
-            names, known = self.names(self._folder), self._partner.token if self._partner else ""
+            names, known = self._names(self._folder), self._partner.token if self._partner else ""
             others = [name for name in names if re.fullmatch(rf"meet-(?!{known or '!'})[0-9a-f]+-{self.token}", name)]
             if others:
                 for name in (name for name in names if self.token in name):
@@ -113,7 +113,7 @@ class Meeting:
 
     def _greet(self, greeted: set[str]) -> str | None:
         """Answer everybody who is there; the first of those that have answered us."""
-        names = self.names(self._folder)
+        names = self._names(self._folder)
         tokens = sorted(name[6:] for name in names if name.startswith("hello-") and name[6:] != self.token)
         for token in tokens:
             if token not in greeted:
@@ -130,7 +130,7 @@ class Meeting:
         is_here = (hello.get("boot"), hello.get("namespace")) == (own.boot, own.namespace)
         return Partner(token, str(hello.get("host", "?")), is_here)
 
-    def names(self, directory: str) -> set[str]:
+    def _names(self, directory: str) -> set[str]:
         """A listing by the server: a change of our own makes the client forget what it remembers."""
         stir = f"{directory}/stir-{self.token}"
         self.disk.create(stir, b"")
